@@ -1,0 +1,47 @@
+//! The command line.
+
+mod log;
+mod serve;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::Subcommand;
+
+use crate::config::Flags;
+
+/// Runs WebAssembly jobs in sessions, one transaction per job.
+#[derive(Parser)]
+#[command(name = "sessile", version, about)]
+struct Command {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Starts the server. Prints one JSON line when it can take jobs; logs go to stderr.
+    Serve {
+        /// The configuration file (TOML).
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// The directory that holds all that lasts.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// Where to listen, such as 127.0.0.1:7777; port 0 lets the system choose.
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<SocketAddr>,
+        /// Makes and prints a key with all rights; loopback only.
+        #[arg(long)]
+        dev: bool,
+    },
+}
+
+/// Does what the command line says.
+pub fn run() -> ExitCode {
+    match Command::parse().verb {
+        Verb::Serve { config, data, listen, dev } => serve::serve(&Flags { config, data, listen, dev }),
+    }
+}

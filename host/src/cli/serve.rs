@@ -1,0 +1,139 @@
+//! `sessile serve`: wires the rooms, starts, stops.
+//!
+//! Order of the start: configuration, data directory, engine, recovery,
+//! listening socket, and then the line on stdout. Order of the stop: no new
+//! jobs, the running ones end, connections end, the store closes.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::config::ConfigError;
+use crate::config::Flags;
+use crate::engine::Engine;
+use crate::engine::EngineConfig;
+use crate::engine::EngineError;
+use crate::http;
+use crate::service::Service;
+use crate::service::Settings;
+use crate::service::refusal::Chain;
+use crate::service::refusal::Refusal;
+use crate::store::Store;
+use crate::store::StoreConfig;
+use crate::store::StoreError;
+
+/// Why the server did not start, or did not go on.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error("the key of --dev could not be made: {0}")]
+    DevKey(Refusal),
+    #[error("cannot listen on {address}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error("cannot {0}")]
+    System(&'static str, #[source] std::io::Error),
+}
+
+/// The one line on stdout.
+#[derive(Serialize)]
+struct Ready<'a> {
+    event: &'static str,
+    url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dev_key: Option<&'a str>,
+}
+
+pub(super) fn serve(flags: &Flags) -> ExitCode {
+    let loaded = Config::load(flags, std::env::vars());
+    super::log::start(loaded.as_ref().map(|(config, _)| config.log).unwrap_or_default());
+    match loaded.map_err(ServeError::from).and_then(|(config, unknown)| {
+        for name in unknown {
+            tracing::warn!(?name, "this variable means nothing to this version");
+        }
+        start_and_serve(config)
+    }) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("cannot serve: {}", Chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_and_serve(config: Config) -> Result<(), ServeError> {
+    let store = Store::open(StoreConfig {
+        data: config.data.clone(),
+        work: config.work.clone(),
+        work_bytes_max: config.work_bytes_max,
+    })?;
+    let place = store.work_place();
+    tracing::info!(path = ?place.path, bytes_max = place.bytes_max, "working copies: {}", place.why);
+    let engine = Engine::start(EngineConfig { slots: config.slots })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("http")
+        .build()
+        .map_err(|error| ServeError::System("start the threads of the server", error))?;
+    let settings = Settings {
+        slots: config.slots,
+        queue_max: config.queue_max,
+        unknown_sessions: config.unknown_sessions,
+    };
+    let served = runtime.block_on(run(&config, store.clone(), engine, settings));
+    // What a task still holds must go before the store closes: the last handle
+    // waits for writes, and must be dropped here, outside the runtime.
+    drop(runtime);
+    drop(store);
+    tracing::info!("stopped");
+    served
+}
+
+async fn run(config: &Config, store: Store, engine: Engine, settings: Settings) -> Result<(), ServeError> {
+    // Before anything is said on stdout, so that no signal can be missed after it.
+    let mut terminated =
+        signal(SignalKind::terminate()).map_err(|error| ServeError::System("listen for SIGTERM", error))?;
+    let service = Service::start(store, engine, settings).await?;
+    let dev_key = if config.dev { Some(service.dev_key().await.map_err(ServeError::DevKey)?) } else { None };
+    if service.keys().is_empty() {
+        tracing::warn!("there is no API key yet, so nobody can use this server; start it once with --dev to get one");
+    }
+    let bound = TcpListener::bind(config.listen).await;
+    let listener = bound.map_err(|source| ServeError::Listen { address: config.listen, source })?;
+    let address = listener.local_addr().map_err(|source| ServeError::Listen { address: config.listen, source })?;
+
+    let stop = CancellationToken::new();
+    let http = tokio::spawn(http::server::serve(listener, http::router(service.clone()), stop.clone()));
+    announce(&Ready { event: "ready", url: format!("http://{address}"), dev_key: dev_key.as_deref() })?;
+
+    tokio::select! {
+        _ = terminated.recv() => tracing::info!("SIGTERM"),
+        _ = tokio::signal::ctrl_c() => tracing::info!("interrupted"),
+    }
+    service.drain(config.drain_timeout).await;
+    stop.cancel();
+    if let Err(error) = http.await {
+        tracing::error!(%error, "the HTTP server failed");
+    }
+    Ok(())
+}
+
+/// Prints the line that says the server can take jobs.
+fn announce(ready: &Ready<'_>) -> Result<(), ServeError> {
+    let line = serde_json::to_string(ready).expect("three strings always make JSON");
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}")
+        .and_then(|()| stdout.flush())
+        .map_err(|error| ServeError::System("print that the server is ready", error))
+}

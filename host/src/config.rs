@@ -1,0 +1,276 @@
+//! What an operator may turn: the configuration file, `SESSILE_…` in the
+//! environment, and the command line, the later before the earlier.
+//!
+//! Promise: a setting that is misspelt in the file or has a bad value stops
+//! the start with its name; nothing is guessed.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::limits;
+use crate::queue::admission::UnknownSessions;
+
+/// Everything that the server needs to know before it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The directory that holds all that lasts.
+    pub data: PathBuf,
+    /// Where to listen; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Whether a ready key is made and printed; loopback only.
+    pub dev: bool,
+    /// Guests that run at once.
+    pub slots: usize,
+    /// Requests that may wait in one session's queue.
+    pub queue_max: usize,
+    /// What a job finds that names a session which does not exist.
+    pub unknown_sessions: UnknownSessions,
+    /// How long running jobs may go on after SIGTERM.
+    pub drain_timeout: Duration,
+    /// Where working copies lie; by default in memory, if there is room.
+    pub work: Option<PathBuf>,
+    /// What working copies may hold together in memory.
+    pub work_bytes_max: u64,
+    pub log: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Human,
+    Json,
+}
+
+/// What the command line says.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    pub config: Option<PathBuf>,
+    pub data: Option<PathBuf>,
+    pub listen: Option<SocketAddr>,
+    pub dev: bool,
+}
+
+/// Why the server cannot start with what it was told.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read the configuration file {}", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("the configuration file {} is wrong: {message}", path.display())]
+    BadFile { path: PathBuf, message: String },
+    #[error("`{name}` in the environment is wrong: {message}")]
+    BadVariable { name: String, message: String },
+    #[error("`{name}` is {value}, and must be from {least} to {most}")]
+    OutOfRange { name: &'static str, value: u64, least: u64, most: u64 },
+    #[error("--dev prints a key with all rights, so it listens on a loopback address only, and {0} is none")]
+    DevNotLoopback(SocketAddr),
+}
+
+/// One layer of settings: the file's or the environment's.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Layer {
+    data: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    slots: Option<u64>,
+    queue_max: Option<u64>,
+    unknown_sessions: Option<UnknownWord>,
+    drain_timeout_ms: Option<u64>,
+    work: Option<PathBuf>,
+    work_bytes_max: Option<u64>,
+    log: Option<LogFormat>,
+}
+
+/// The settings by name, and whether their value is a number.
+const SETTINGS: [(&str, bool); 9] = [
+    ("data", false),
+    ("listen", false),
+    ("slots", true),
+    ("queue_max", true),
+    ("unknown_sessions", false),
+    ("drain_timeout_ms", true),
+    ("work", false),
+    ("work_bytes_max", true),
+    ("log", false),
+];
+
+const PREFIX: &str = "SESSILE_";
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum UnknownWord {
+    Serialize,
+    Parallel,
+    Reject,
+}
+
+impl Config {
+    /// Puts file, environment and command line together. `environment` is
+    /// handed in so that tests need not change the process's own.
+    ///
+    /// Also answers the names of `SESSILE_…` variables that mean nothing to
+    /// this version, so that the caller can warn of them.
+    pub fn load(
+        flags: &Flags,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(Config, Vec<String>), ConfigError> {
+        let file = match &flags.config {
+            Some(path) => Layer::from_file(path)?,
+            None => Layer::default(),
+        };
+        let (variables, unknown) = Layer::from_environment(environment)?;
+        let merged = variables.over(file);
+        Ok((Config::resolve(flags, merged)?, unknown))
+    }
+
+    fn resolve(flags: &Flags, layer: Layer) -> Result<Config, ConfigError> {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+        let config = Config {
+            data: flags.data.clone().or(layer.data).unwrap_or_else(|| "sessile-data".into()),
+            listen: flags.listen.or(layer.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7777))),
+            dev: flags.dev,
+            slots: in_range("slots", layer.slots.unwrap_or(4 * cores), 1, 4_096)? as usize,
+            queue_max: in_range("queue_max", layer.queue_max.unwrap_or(limits::QUEUE_DEFAULT as u64), 1, 1_000_000)?
+                as usize,
+            unknown_sessions: match layer.unknown_sessions {
+                None | Some(UnknownWord::Serialize) => UnknownSessions::Serialize,
+                Some(UnknownWord::Parallel) => UnknownSessions::Parallel,
+                Some(UnknownWord::Reject) => UnknownSessions::Reject,
+            },
+            drain_timeout: Duration::from_millis(in_range(
+                "drain_timeout_ms",
+                layer.drain_timeout_ms.unwrap_or(10_000),
+                0,
+                3_600_000,
+            )?),
+            work: layer.work,
+            work_bytes_max: layer.work_bytes_max.unwrap_or(1 << 30),
+            log: layer.log.unwrap_or_default(),
+        };
+        if config.dev && !config.listen.ip().is_loopback() {
+            return Err(ConfigError::DevNotLoopback(config.listen));
+        }
+        Ok(config)
+    }
+}
+
+impl Layer {
+    fn from_file(path: &Path) -> Result<Layer, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        toml::from_str(&text)
+            .map_err(|error| ConfigError::BadFile { path: path.to_owned(), message: error.message().to_owned() })
+    }
+
+    fn from_environment(
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(Layer, Vec<String>), ConfigError> {
+        let mut table = toml::Table::new();
+        let mut unknown = BTreeSet::new();
+        for (name, value) in environment {
+            let Some(setting) = name.strip_prefix(PREFIX).map(str::to_lowercase) else { continue };
+            let Some((setting, is_number)) = SETTINGS.into_iter().find(|(known, _)| *known == setting) else {
+                unknown.insert(name);
+                continue;
+            };
+            let bad = |message: String| ConfigError::BadVariable { name: name.clone(), message };
+            let value = if is_number {
+                toml::Value::Integer(value.parse().map_err(|_| bad(format!("`{value}` is not a number")))?)
+            } else {
+                toml::Value::String(value)
+            };
+            // One setting at a time, so that the message can name the variable.
+            let alone = toml::Table::from_iter([(setting.to_owned(), value.clone())]);
+            alone.try_into::<Layer>().map_err(|error| bad(error.message().to_owned()))?;
+            table.insert(setting.to_owned(), value);
+        }
+        let layer = table
+            .try_into()
+            .map_err(|error: toml::de::Error| ConfigError::BadVariable {
+                name: format!("{PREFIX}*"),
+                message: error.message().to_owned(),
+            })?;
+        Ok((layer, unknown.into_iter().collect()))
+    }
+
+    /// These settings, and `below` where they say nothing.
+    fn over(self, below: Layer) -> Layer {
+        Layer {
+            data: self.data.or(below.data),
+            listen: self.listen.or(below.listen),
+            slots: self.slots.or(below.slots),
+            queue_max: self.queue_max.or(below.queue_max),
+            unknown_sessions: self.unknown_sessions.or(below.unknown_sessions),
+            drain_timeout_ms: self.drain_timeout_ms.or(below.drain_timeout_ms),
+            work: self.work.or(below.work),
+            work_bytes_max: self.work_bytes_max.or(below.work_bytes_max),
+            log: self.log.or(below.log),
+        }
+    }
+}
+
+fn in_range(name: &'static str, value: u64, least: u64, most: u64) -> Result<u64, ConfigError> {
+    if (least..=most).contains(&value) {
+        return Ok(value);
+    }
+    Err(ConfigError::OutOfRange { name, value, least, most })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(flags: Flags, variables: &[(&str, &str)]) -> Result<(Config, Vec<String>), ConfigError> {
+        Config::load(&flags, variables.iter().map(|(name, value)| (name.to_string(), value.to_string())))
+    }
+
+    #[track_caller]
+    fn check_refused(flags: Flags, variables: &[(&str, &str)], part: &str) {
+        let message = load(flags, variables).expect_err("it must be refused").to_string();
+        assert!(message.contains(part), "{message}");
+    }
+
+    #[test]
+    fn the_command_line_goes_before_the_environment_before_the_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "slots = 3\nqueue_max = 5\ndata = \"from-file\"\n").unwrap();
+        let flags = Flags {
+            config: Some(file.path().to_owned()),
+            data: Some("from-flag".into()),
+            ..Flags::default()
+        };
+        let (config, _) = load(flags, &[("SESSILE_QUEUE_MAX", "7"), ("SESSILE_DATA", "from-env")]).unwrap();
+        assert_eq!((config.slots, config.queue_max), (3, 7));
+        assert_eq!(config.data, PathBuf::from("from-flag"));
+    }
+
+    #[test]
+    fn a_wrong_setting_stops_the_start_with_its_name() {
+        check_refused(Flags::default(), &[("SESSILE_SLOTS", "many")], "`SESSILE_SLOTS`");
+        check_refused(Flags::default(), &[("SESSILE_SLOTS", "0")], "`slots` is 0");
+        check_refused(Flags::default(), &[("SESSILE_UNKNOWN_SESSIONS", "maybe")], "`SESSILE_UNKNOWN_SESSIONS`");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "slotz = 3\n").unwrap();
+        let flags = Flags { config: Some(file.path().to_owned()), ..Flags::default() };
+        check_refused(flags, &[], "slotz");
+    }
+
+    #[test]
+    fn a_variable_of_another_version_is_named_and_ignored() {
+        let (_, unknown) = load(Flags::default(), &[("SESSILE_FUTURE", "1"), ("HOME", "/")]).unwrap();
+        assert_eq!(unknown, ["SESSILE_FUTURE"]);
+    }
+
+    #[test]
+    fn dev_listens_on_loopback_only() {
+        let flags = |listen: &str| Flags { dev: true, listen: Some(listen.parse().unwrap()), ..Flags::default() };
+        check_refused(flags("0.0.0.0:0"), &[], "0.0.0.0:0 is none");
+        assert!(load(flags("[::1]:0"), &[]).is_ok());
+    }
+}

@@ -1,0 +1,566 @@
+//! The guard's memory: what is open, what was touched, what is used.
+//!
+//! Comes in: each operation of a guest on its directory, from [`p1`](super::p1)
+//! or [`p2`](super::p2), before it is carried out and once more when it was.
+//!
+//! Promise: before anything changes, its path is in [`Touched`] and its growth
+//! was found to fit. Paths of open descriptors follow renames, so this holds
+//! for what is done through them too.
+//!
+//! Not here: carrying anything out (wasmtime-wasi does).
+
+use std::collections::HashMap;
+use std::io;
+
+use cap_std::fs::Dir;
+use cap_std::fs::Metadata;
+
+use super::refusal::Refusal;
+use super::resolve;
+use super::resolve::Last;
+use super::resolve::Tree;
+use super::space::Space;
+use crate::engine::DiskAllowance;
+use crate::engine::Touched;
+use crate::limits::DEPTH_MAX;
+use crate::limits::OPEN_FILES_MAX;
+use crate::limits::PATH_BYTES_MAX;
+use crate::model::path::SessionPath;
+
+/// Places in WASI's table that are not the guest's files: its streams, and what
+/// a call needs for a moment.
+const TABLE_RESERVE: usize = 16;
+
+/// Names one open file or directory of a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::engine) struct Handle(u32);
+
+/// Where an open file or directory is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// The session's own directory.
+    Root,
+    At(SessionPath),
+    /// Removed while it was open. All handles of one file share the number.
+    Orphan(u32),
+}
+
+/// How a file is to be opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wants {
+    pub(super) create: bool,
+    pub(super) truncate: bool,
+    pub(super) write: bool,
+}
+
+/// An opening that was found good.
+#[derive(Debug)]
+pub(super) struct Opening {
+    place: Place,
+    creates: bool,
+    /// The bytes that a truncation sets free.
+    frees: u64,
+}
+
+/// The removal of an entry, or its being replaced.
+#[derive(Debug)]
+pub(super) struct Removal {
+    path: SessionPath,
+    /// The bytes of the entry that is there; `None` if there is none.
+    bytes: Option<u64>,
+}
+
+/// A rename that was found good.
+#[derive(Debug)]
+pub(super) struct Renaming {
+    from: SessionPath,
+    replaced: Removal,
+}
+
+/// A write or resize that was found good.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Growth {
+    offset: u64,
+    size_before: u64,
+}
+
+/// See the room card.
+pub(in crate::engine) struct Journal {
+    dir: Dir,
+    has_links: bool,
+    touched: Touched,
+    space: Space,
+    open: HashMap<Handle, Place>,
+    next_handle: u32,
+    next_orphan: u32,
+}
+
+impl Journal {
+    pub(in crate::engine) fn new(dir: Dir, has_links: bool, disk: DiskAllowance) -> Self {
+        let space = Space::new(disk);
+        Self { dir, has_links, touched: Touched::nowhere(), space, open: HashMap::new(), next_handle: 0, next_orphan: 0 }
+    }
+
+    pub(super) fn touched(&self) -> &Touched {
+        &self.touched
+    }
+
+    /// Another descriptor of the session's own directory.
+    pub(super) fn open_root(&mut self) -> Handle {
+        self.hold(Place::Root)
+    }
+
+    /// Another way to the same file, such as a stream.
+    pub(super) fn share(&mut self, handle: Handle) -> Result<Handle, Refusal> {
+        let place = self.open.get(&handle).ok_or(Refusal::BadDescriptor)?.clone();
+        Ok(self.hold(place))
+    }
+
+    /// Before a file or directory is opened.
+    pub(super) fn before_open(&mut self, at: Handle, path: &str, last: Last, wants: Wants) -> Result<Opening, Refusal> {
+        if self.open.len() + TABLE_RESERVE >= OPEN_FILES_MAX {
+            return Err(Refusal::TooManyOpen);
+        }
+        let Some(path) = self.resolve(at, path, last)? else {
+            return Ok(Opening { place: Place::Root, creates: false, frees: 0 });
+        };
+        let mut opening = Opening { place: Place::At(path.clone()), creates: false, frees: 0 };
+        if wants.create || wants.truncate {
+            let found = self.look(&path)?;
+            opening.creates = wants.create && found.is_none();
+            opening.frees = found.filter(|_| wants.truncate).as_ref().map_or(0, bytes_of);
+        }
+        if opening.creates {
+            self.space.check_file()?;
+        }
+        if wants.create || wants.truncate || wants.write {
+            self.touched.note(&path);
+        }
+        Ok(opening)
+    }
+
+    /// After it was opened.
+    pub(super) fn opened(&mut self, opening: Opening) -> Handle {
+        if opening.creates {
+            self.space.added();
+        }
+        self.space.resized(opening.frees, 0);
+        self.hold(opening.place)
+    }
+
+    /// Whether closing `handle` gives up the last way to a removed file. Then
+    /// [`Journal::close`] must be told the file's size.
+    pub(super) fn is_last_of_removed(&self, handle: Handle) -> bool {
+        let Some(place @ Place::Orphan(_)) = self.open.get(&handle) else { return false };
+        self.open.values().filter(|other| *other == place).count() == 1
+    }
+
+    /// After a descriptor or stream was closed. `bytes` is what the file held,
+    /// if this was the last way to a removed one.
+    pub(super) fn close(&mut self, handle: Handle, bytes: u64) {
+        if self.is_last_of_removed(handle) {
+            self.space.removed(bytes);
+        }
+        self.open.remove(&handle);
+    }
+
+    /// Before bytes are written. `offset` is `None` for an append.
+    pub(super) fn before_write(&self, size: u64, offset: Option<u64>, len: u64) -> Result<Growth, Refusal> {
+        let offset = offset.unwrap_or(size);
+        let end = offset.checked_add(len).ok_or(Refusal::NoSpace)?;
+        self.space.check_bytes(if len == 0 { 0 } else { end.saturating_sub(size) })?;
+        Ok(Growth { offset, size_before: size })
+    }
+
+    /// After `len` of them were written.
+    pub(super) fn wrote(&mut self, growth: Growth, len: u64) {
+        let end = growth.offset.saturating_add(len);
+        if len > 0 {
+            self.space.resized(growth.size_before, growth.size_before.max(end));
+        }
+    }
+
+    /// Before a file is cut or extended.
+    pub(super) fn before_resize(&self, before: u64, after: u64) -> Result<(), Refusal> {
+        self.space.check_bytes(after.saturating_sub(before))
+    }
+
+    /// After it was.
+    pub(super) fn resized(&mut self, before: u64, after: u64) {
+        self.space.resized(before, after);
+    }
+
+    /// Before a directory is made.
+    pub(super) fn before_create_dir(&mut self, at: Handle, path: &str) -> Result<(), Refusal> {
+        let path = self.entry(at, path)?;
+        self.space.check_file()?;
+        self.touched.note(&path);
+        Ok(())
+    }
+
+    /// Before a link is made. Only relative ones that stay in the session are.
+    pub(super) fn before_link(&mut self, target: &str, at: Handle, path: &str) -> Result<(), Refusal> {
+        let path = self.entry(at, path)?;
+        resolve::check_text(target)?;
+        if !resolve::is_inside(&path, target) {
+            return Err(Refusal::Outside);
+        }
+        self.space.check_file()?;
+        self.touched.note(&path);
+        self.has_links = true;
+        Ok(())
+    }
+
+    /// After a directory or a link was made.
+    pub(super) fn created(&mut self) {
+        self.space.added();
+    }
+
+    /// Before a file, link or directory is removed.
+    pub(super) fn before_remove(&mut self, at: Handle, path: &str) -> Result<Removal, Refusal> {
+        let path = self.entry(at, path)?;
+        let bytes = self.look(&path)?.as_ref().map(bytes_of);
+        self.touched.note(&path);
+        Ok(Removal { path, bytes })
+    }
+
+    /// After it was.
+    pub(super) fn removed(&mut self, removal: Removal) {
+        let Some(bytes) = removal.bytes else { return };
+        let was = Place::At(removal.path);
+        if !self.open.values().any(|place| *place == was) {
+            self.space.removed(bytes);
+            return;
+        }
+        // Still on the disk, as long as somebody has it open.
+        let orphan = Place::Orphan(self.next_orphan);
+        self.next_orphan += 1;
+        for place in self.open.values_mut().filter(|place| **place == was) {
+            place.clone_from(&orphan);
+        }
+    }
+
+    /// Before an entry is moved, perhaps over another.
+    pub(super) fn before_rename(&mut self, at: Handle, path: &str, to_at: Handle, to_path: &str) -> Result<Renaming, Refusal> {
+        let from = self.entry(at, path)?;
+        let to = self.entry(to_at, to_path)?;
+        let is_dir = self.look(&from)?.is_some_and(|found| found.is_dir());
+        if is_dir {
+            self.check_deeper(&from, &to)?;
+        }
+        let bytes = if from == to { None } else { self.look(&to)?.as_ref().map(bytes_of) };
+        self.touched.note(&from);
+        self.touched.note(&to);
+        Ok(Renaming { from, replaced: Removal { path: to, bytes } })
+    }
+
+    /// After it was.
+    pub(super) fn renamed(&mut self, renaming: Renaming) {
+        let Renaming { from, replaced } = renaming;
+        let to = replaced.path.clone();
+        if from == to {
+            return;
+        }
+        self.removed(replaced);
+        for place in self.open.values_mut() {
+            if let Place::At(path) = place
+                && path.is_within(&from)
+            {
+                let moved = format!("{to}{}", &path.as_str()[from.as_str().len()..]);
+                *path = SessionPath::parse(&moved).expect("the rename was refused if a path beneath became too long");
+            }
+        }
+    }
+
+    /// Before the times of a file are set by its path. Those of a directory
+    /// change with its entries anyway and are nobody's data.
+    pub(super) fn before_times_at(&mut self, at: Handle, path: &str, last: Last) -> Result<(), Refusal> {
+        let Some(path) = self.resolve(at, path, last)? else { return Ok(()) };
+        if self.look(&path)?.is_some_and(|found| !found.is_dir()) {
+            self.touched.note(&path);
+        }
+        Ok(())
+    }
+
+    /// Before the times of an open file are set.
+    pub(super) fn before_times(&mut self, handle: Handle) -> Result<(), Refusal> {
+        match self.open.get(&handle).ok_or(Refusal::BadDescriptor)?.clone() {
+            Place::Root | Place::Orphan(_) => {}
+            Place::At(path) => {
+                if self.look(&path)?.is_some_and(|found| !found.is_dir()) {
+                    self.touched.note(&path);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, place: Place) -> Handle {
+        let handle = Handle(self.next_handle);
+        self.next_handle += 1;
+        self.open.insert(handle, place);
+        handle
+    }
+
+    fn resolve(&self, at: Handle, path: &str, last: Last) -> Result<Option<SessionPath>, Refusal> {
+        let base = match self.open.get(&at).ok_or(Refusal::BadDescriptor)? {
+            Place::Root => None,
+            Place::At(base) => Some(base),
+            // Nothing can be in a directory that was removed.
+            Place::Orphan(_) => return Err(Refusal::NoEntry),
+        };
+        Tree { dir: &self.dir, has_links: self.has_links }.resolve(base, path, last)
+    }
+
+    /// An entry that is to be changed itself, not what it may point to.
+    fn entry(&self, at: Handle, path: &str) -> Result<SessionPath, Refusal> {
+        self.resolve(at, path, Last::Keep)?.ok_or(Refusal::Root)
+    }
+
+    /// What is there, without following a link.
+    fn look(&self, path: &SessionPath) -> Result<Option<Metadata>, Refusal> {
+        match self.dir.symlink_metadata(path.as_str()) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Err(_) => Err(Refusal::Io),
+        }
+    }
+
+    /// Refuses to move a directory to where something in it would lie too deep
+    /// or have too long a path.
+    fn check_deeper(&self, from: &SessionPath, to: &SessionPath) -> Result<(), Refusal> {
+        let depth = |path: &SessionPath| path.ancestors().count() + 1;
+        let is_deeper = depth(to) > depth(from) || to.as_str().len() > from.as_str().len();
+        if !is_deeper {
+            return Ok(());
+        }
+        let dir = self.dir.open_dir(from.as_str()).map_err(|_| Refusal::Io)?;
+        let room = Room { levels: DEPTH_MAX - depth(to), bytes: PATH_BYTES_MAX - to.as_str().len() };
+        room.check(&dir)
+    }
+}
+
+/// What a bytes-counted entry holds: only regular files count.
+fn bytes_of(found: &Metadata) -> u64 {
+    if found.is_file() { found.len() } else { 0 }
+}
+
+/// How far paths may go on below a directory.
+#[derive(Clone, Copy)]
+struct Room {
+    levels: usize,
+    bytes: usize,
+}
+
+impl Room {
+    fn check(self, dir: &Dir) -> Result<(), Refusal> {
+        for entry in dir.entries().map_err(|_| Refusal::Io)? {
+            let entry = entry.map_err(|_| Refusal::Io)?;
+            let levels = self.levels.checked_sub(1).ok_or(Refusal::NameTooLong)?;
+            let name_bytes = entry.file_name().len() + 1;
+            let bytes = self.bytes.checked_sub(name_bytes).ok_or(Refusal::NameTooLong)?;
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                let below = entry.open_dir().map_err(|_| Refusal::Io)?;
+                Room { levels, bytes }.check(&below)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cap_std::ambient_authority;
+
+    const WRITE: Wants = Wants { create: true, truncate: false, write: true };
+    const READ: Wants = Wants { create: false, truncate: false, write: false };
+
+    /// A journal over a real directory, with what the guest would do to it.
+    struct Guest {
+        _temp: tempfile::TempDir,
+        journal: Journal,
+        root: Handle,
+    }
+
+    impl Guest {
+        fn new(bytes_max: u64, files_max: u64) -> Self {
+            let temp = tempfile::tempdir().unwrap();
+            let dir = Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap();
+            dir.create_dir_all("d/e").unwrap();
+            dir.write("d/old", "12345").unwrap();
+            let disk = DiskAllowance { bytes_used: 5, bytes_max, files_used: 3, files_max };
+            let mut journal = Journal::new(dir, false, disk);
+            let root = journal.open_root();
+            Self { _temp: temp, journal, root }
+        }
+
+        fn open(&mut self, path: &str, wants: Wants) -> Result<Handle, Refusal> {
+            let opening = self.journal.before_open(self.root, path, Last::Follow, wants)?;
+            if wants.create {
+                self.journal.dir.open_with(path, cap_std::fs::OpenOptions::new().create(true).append(true)).unwrap();
+            }
+            Ok(self.journal.opened(opening))
+        }
+
+        fn write(&mut self, path: &str, size: u64, len: u64) -> Result<(), Refusal> {
+            let growth = self.journal.before_write(size, None, len)?;
+            let file = self.journal.dir.open_with(path, cap_std::fs::OpenOptions::new().write(true)).unwrap();
+            file.set_len(size + len).unwrap();
+            self.journal.wrote(growth, len);
+            Ok(())
+        }
+
+        fn rename(&mut self, from: &str, to: &str) -> Result<(), Refusal> {
+            let renaming = self.journal.before_rename(self.root, from, self.root, to)?;
+            self.journal.dir.rename(from, &self.journal.dir, to).unwrap();
+            self.journal.renamed(renaming);
+            Ok(())
+        }
+
+        fn unlink(&mut self, path: &str) {
+            let removal = self.journal.before_remove(self.root, path).unwrap();
+            self.journal.dir.remove_file(path).unwrap();
+            self.journal.removed(removal);
+        }
+
+        #[track_caller]
+        fn check_touched(&self, expected: &[&str]) {
+            let Touched::Paths(paths) = self.journal.touched() else { panic!("everywhere") };
+            let paths: Vec<_> = paths.iter().map(SessionPath::as_str).collect();
+            assert_eq!(paths, expected);
+        }
+
+        #[track_caller]
+        fn check_used(&self, bytes: u64, files: u64) {
+            assert_eq!(self.journal.space.used(), (bytes, files));
+        }
+    }
+
+    #[test]
+    fn looking_touches_nothing() {
+        let mut guest = Guest::new(100, 10);
+        guest.open("d/old", READ).unwrap();
+        guest.open("d", READ).unwrap();
+        guest.open(".", READ).unwrap();
+        guest.check_touched(&[]);
+        guest.check_used(5, 3);
+    }
+
+    #[test]
+    fn growth_is_refused_before_it_happens_and_counted_after() {
+        let mut guest = Guest::new(15, 4);
+        guest.open("new", WRITE).unwrap();
+        assert_eq!(guest.write("new", 0, 11), Err(Refusal::NoSpace));
+        guest.write("new", 0, 10).unwrap();
+        assert_eq!(guest.write("new", 10, 1), Err(Refusal::NoSpace));
+        assert_eq!(guest.write("new", 10, 0), Ok(()));
+        guest.check_used(15, 4);
+        assert_eq!(guest.open("one-more", WRITE).unwrap_err(), Refusal::NoSpace);
+        assert!(guest.journal.before_create_dir(guest.root, "one-more").is_err());
+        assert!(guest.journal.before_link("new", guest.root, "one-more").is_err());
+        guest.unlink("d/old");
+        guest.check_used(10, 3);
+        guest.open("one-more", WRITE).unwrap();
+    }
+
+    #[test]
+    fn writing_inside_a_file_or_far_behind_its_end_is_counted_by_its_length() {
+        let mut guest = Guest::new(100, 10);
+        let inside = guest.journal.before_write(5, Some(1), 3).unwrap();
+        guest.journal.wrote(inside, 3);
+        guest.check_used(5, 3);
+        let behind = guest.journal.before_write(5, Some(50), 10).unwrap();
+        guest.journal.wrote(behind, 10);
+        guest.check_used(60, 3);
+        assert_eq!(guest.journal.before_write(60, Some(u64::MAX), 10).unwrap_err(), Refusal::NoSpace);
+        assert_eq!(guest.journal.before_write(60, Some(95), 10).unwrap_err(), Refusal::NoSpace);
+        guest.journal.resized(60, 7);
+        guest.check_used(7, 3);
+    }
+
+    #[test]
+    fn a_removed_file_counts_until_its_last_way_in_is_closed() {
+        let mut guest = Guest::new(100, 10);
+        let one = guest.open("d/old", READ).unwrap();
+        let two = guest.journal.share(one).unwrap();
+        guest.unlink("d/old");
+        guest.check_used(5, 3);
+        guest.journal.close(one, 5);
+        guest.check_used(5, 3);
+        assert!(guest.journal.is_last_of_removed(two));
+        guest.journal.close(two, 5);
+        guest.check_used(0, 2);
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_is_gone() {
+        let mut guest = Guest::new(100, 10);
+        guest.open("new", WRITE).unwrap();
+        guest.write("new", 0, 20).unwrap();
+        guest.rename("new", "d/old").unwrap();
+        guest.check_used(20, 3);
+        guest.rename("d/old", "d/old").unwrap();
+        guest.check_used(20, 3);
+    }
+
+    #[test]
+    fn what_is_open_follows_the_renames_above_it() {
+        let mut guest = Guest::new(100, 10);
+        let file = guest.open("d/old", READ).unwrap();
+        let dir = guest.open("d/e", READ).unwrap();
+        guest.rename("d", "moved").unwrap();
+        guest.check_touched(&["d", "moved"]);
+        guest.journal.touched = Touched::nowhere();
+        guest.journal.before_times(file).unwrap();
+        guest.journal.before_create_dir(dir, "sub").unwrap();
+        guest.check_touched(&["moved/e/sub", "moved/old"]);
+        guest.journal.before_create_dir(dir, "../../top").unwrap();
+        assert_eq!(guest.journal.before_create_dir(dir, "../../../out"), Err(Refusal::Outside));
+    }
+
+    #[test]
+    fn nothing_is_made_in_a_directory_that_is_gone() {
+        let mut guest = Guest::new(100, 10);
+        let dir = guest.open("d/e", READ).unwrap();
+        let removal = guest.journal.before_remove(guest.root, "d/e").unwrap();
+        guest.journal.dir.remove_dir("d/e").unwrap();
+        guest.journal.removed(removal);
+        assert_eq!(guest.journal.before_create_dir(dir, "x"), Err(Refusal::NoEntry));
+    }
+
+    #[test]
+    fn a_move_may_not_bring_anything_too_deep() {
+        let mut guest = Guest::new(100, 100);
+        let deep = vec!["x"; DEPTH_MAX - 1].join("/");
+        guest.journal.dir.create_dir_all(&deep).unwrap();
+        assert_eq!(guest.rename("d", &format!("{deep}/d")), Err(Refusal::NameTooLong));
+        assert_eq!(guest.rename("d/e", &format!("{deep}/e")), Ok(()));
+        assert_eq!(guest.rename("d/old", &format!("{deep}/e/old")), Err(Refusal::NameTooLong));
+    }
+
+    #[test]
+    fn only_links_that_stay_inside_are_made() {
+        let mut guest = Guest::new(100, 10);
+        assert_eq!(guest.journal.before_link("/etc/passwd", guest.root, "l"), Err(Refusal::Outside));
+        assert_eq!(guest.journal.before_link("../x", guest.root, "l"), Err(Refusal::Outside));
+        assert_eq!(guest.journal.before_link("../old", guest.root, "d/e/l"), Ok(()));
+        assert!(guest.journal.has_links);
+        guest.check_touched(&["d/e/l"]);
+    }
+
+    #[test]
+    fn the_directory_itself_cannot_be_changed() {
+        let mut guest = Guest::new(100, 10);
+        assert_eq!(guest.journal.before_remove(guest.root, ".").unwrap_err(), Refusal::Root);
+        assert_eq!(guest.rename("d/..", "x"), Err(Refusal::Root));
+    }
+
+    #[test]
+    fn no_more_files_are_open_at_once_than_allowed() {
+        let mut guest = Guest::new(100, 10);
+        let opened = (0..OPEN_FILES_MAX).take_while(|_| guest.open("d/old", READ).is_ok()).count();
+        assert!((900..OPEN_FILES_MAX).contains(&opened), "{opened}");
+        assert_eq!(guest.open("d/old", READ), Err(Refusal::TooManyOpen));
+    }
+}

@@ -1,0 +1,178 @@
+//! What a guest may ask and tell about its job, whatever dress it wears.
+//!
+//! Promise: outside a session nothing of a session is there; and nothing that a
+//! guest hands over is kept without a bound.
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use super::json;
+use crate::engine::Live;
+use crate::engine::RunOrder;
+use crate::ids::JobId;
+use crate::ids::SessionId;
+use crate::limits::LOG_LINE_BYTES_MAX;
+use crate::limits::LOG_LINES_MAX;
+use crate::limits::PROGRESS_BYTES_MAX;
+use crate::limits::RESULT_BYTES_MAX;
+use crate::model::job::Progress;
+use crate::model::params::BadParam;
+use crate::model::params::ParamChanges;
+use crate::model::params::Params;
+
+/// Why a call of a guest is refused. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    NoSession,
+    Invalid(String),
+    Quota(String),
+}
+
+/// How much a line matters, in the guest's eyes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// One run's job, as its guest sees it.
+pub(in crate::engine) struct JobHost {
+    job: JobId,
+    module: String,
+    attempt: u32,
+    session: Option<SessionId>,
+    params: Params,
+    result: Option<String>,
+    deadline: Instant,
+    lines_logged: u32,
+    live: Arc<Live>,
+}
+
+impl JobHost {
+    pub(in crate::engine) fn new(deadline: Instant, order: &RunOrder) -> Self {
+        Self {
+            job: order.job.clone(),
+            module: order.module_name.clone(),
+            attempt: order.attempt,
+            session: order.session.clone(),
+            params: order.params.clone(),
+            result: None,
+            deadline,
+            lines_logged: 0,
+            live: order.live.clone(),
+        }
+    }
+
+    /// The result and the changes to the parameters.
+    pub(in crate::engine) fn into_left(self) -> (Option<String>, ParamChanges) {
+        (self.result, self.params.into_changes())
+    }
+
+    pub(super) fn session(&self) -> Option<&str> {
+        self.session.as_ref().map(SessionId::as_str)
+    }
+
+    pub(super) fn param(&self, name: &str) -> Option<&str> {
+        self.session.as_ref()?;
+        self.params.get(name)
+    }
+
+    pub(super) fn set_param(&mut self, name: &str, value: &str) -> Result<(), Refused> {
+        self.in_session()?;
+        self.params.set(name, value).map_err(Refused::from)
+    }
+
+    pub(super) fn remove_param(&mut self, name: &str) -> Result<bool, Refused> {
+        self.in_session()?;
+        Ok(self.params.remove(name))
+    }
+
+    pub(super) fn param_names(&self) -> Vec<&str> {
+        if self.session.is_some() { self.params.names() } else { Vec::new() }
+    }
+
+    /// Why no session is made by this job (R13). The functions have their places
+    /// in the guests' interface, so that modules need not be built again.
+    pub(super) fn create_session(&self) -> Refused {
+        not_yet("making a session")
+    }
+
+    /// Why `what` does not happen to the job's session (R14, R15, R18, R23).
+    pub(super) fn change_session(&self, what: &str) -> Refused {
+        if self.session.is_some() { not_yet(what) } else { Refused::NoSession }
+    }
+
+    pub(super) fn job(&self) -> &str {
+        self.job.as_str()
+    }
+
+    pub(super) fn module(&self) -> &str {
+        &self.module
+    }
+
+    pub(super) fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    pub(super) fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    pub(super) fn progress(&self, fraction: f64, message: &str) {
+        // What is no number says nothing about how far the job is.
+        let fraction = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
+        let message = cut(message, PROGRESS_BYTES_MAX).to_owned();
+        self.live.tell(Progress { fraction, message });
+    }
+
+    pub(super) fn set_result(&mut self, text: &str) -> Result<(), Refused> {
+        if text.len() > RESULT_BYTES_MAX {
+            let bytes = text.len();
+            let sentence = format!("the result has {bytes} bytes, and at most {RESULT_BYTES_MAX} are allowed; put more into a file");
+            return Err(Refused::Quota(sentence));
+        }
+        json::check(text).map_err(Refused::Invalid)?;
+        self.result = Some(text.to_owned());
+        Ok(())
+    }
+
+    pub(super) fn log(&mut self, level: Level, message: &str) {
+        if self.lines_logged >= LOG_LINES_MAX {
+            return;
+        }
+        self.lines_logged += 1;
+        // Escaped, so that a guest cannot forge lines of ours or steer a terminal.
+        let text = cut(message, LOG_LINE_BYTES_MAX).escape_debug().to_string();
+        let job = self.job.as_str();
+        match level {
+            Level::Trace => tracing::trace!(target: "guest", job, "{text}"),
+            Level::Debug => tracing::debug!(target: "guest", job, "{text}"),
+            Level::Info => tracing::info!(target: "guest", job, "{text}"),
+            Level::Warn => tracing::warn!(target: "guest", job, "{text}"),
+            Level::Error => tracing::error!(target: "guest", job, "{text}"),
+        }
+    }
+
+    fn in_session(&self) -> Result<(), Refused> {
+        self.session.as_ref().map(|_| ()).ok_or(Refused::NoSession)
+    }
+}
+
+fn not_yet(what: &str) -> Refused {
+    Refused::Invalid(format!("{what} is not offered to jobs by this server yet"))
+}
+
+/// The beginning of `text`, cut between characters.
+fn cut(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
+}
+
+impl From<BadParam> for Refused {
+    fn from(bad: BadParam) -> Self {
+        if bad.is_quota() { Refused::Quota(bad.to_string()) } else { Refused::Invalid(bad.to_string()) }
+    }
+}

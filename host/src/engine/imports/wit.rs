@@ -1,0 +1,117 @@
+//! The job for components: the interfaces of `sessile:job@0.1.0`.
+
+use wasmtime::component::HasSelf;
+use wasmtime::component::Linker;
+
+use self::bindings::sessile::job::job;
+use self::bindings::sessile::job::session;
+use super::JobHost;
+use super::host::Level;
+use super::host::Refused;
+use crate::engine::state::JobState;
+
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../guest-sdk/wit",
+        world: "sessile:job/imports",
+    });
+}
+
+/// Adds both interfaces.
+pub(super) fn add_to_linker(linker: &mut Linker<JobState>) -> wasmtime::Result<()> {
+    session::add_to_linker::<JobState, HasSelf<JobHost>>(linker, JobState::host)?;
+    job::add_to_linker::<JobState, HasSelf<JobHost>>(linker, JobState::host)
+}
+
+impl From<Refused> for session::Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NoSession => session::Error::NoSession,
+            Refused::Invalid(sentence) => session::Error::Invalid(sentence),
+            Refused::Quota(sentence) => session::Error::Quota(sentence),
+        }
+    }
+}
+
+impl session::Host for JobHost {
+    fn active(&mut self) -> bool {
+        self.session().is_some()
+    }
+
+    fn id(&mut self) -> Option<String> {
+        self.session().map(str::to_owned)
+    }
+
+    fn get_param(&mut self, name: String) -> Option<String> {
+        self.param(&name).map(str::to_owned)
+    }
+
+    fn set_param(&mut self, name: String, value: String) -> Result<(), session::Error> {
+        Ok(JobHost::set_param(self, &name, &value)?)
+    }
+
+    fn remove_param(&mut self, name: String) -> Result<bool, session::Error> {
+        Ok(JobHost::remove_param(self, &name)?)
+    }
+
+    fn param_names(&mut self) -> Vec<String> {
+        JobHost::param_names(self).into_iter().map(str::to_owned).collect()
+    }
+
+    fn create(&mut self, _id: Option<String>) -> Result<String, session::Error> {
+        Err(self.create_session().into())
+    }
+
+    fn rename(&mut self, _id: String) -> Result<(), session::Error> {
+        Err(self.change_session("renaming a session").into())
+    }
+
+    fn delete(&mut self) -> Result<(), session::Error> {
+        Err(self.change_session("deleting a session").into())
+    }
+
+    fn commit(&mut self) -> Result<(), session::Error> {
+        Err(self.change_session("committing").into())
+    }
+
+    fn rollback(&mut self) -> Result<(), session::Error> {
+        Err(self.change_session("rolling back").into())
+    }
+}
+
+impl job::Host for JobHost {
+    fn id(&mut self) -> String {
+        self.job().to_owned()
+    }
+
+    fn module(&mut self) -> String {
+        JobHost::module(self).to_owned()
+    }
+
+    fn attempt(&mut self) -> u32 {
+        JobHost::attempt(self)
+    }
+
+    fn remaining_ms(&mut self) -> Option<u64> {
+        u64::try_from(self.remaining().as_millis()).ok()
+    }
+
+    fn progress(&mut self, fraction: f64, message: String) {
+        JobHost::progress(self, fraction, &message);
+    }
+
+    fn set_result(&mut self, json: String) -> Result<(), session::Error> {
+        Ok(JobHost::set_result(self, &json)?)
+    }
+
+    fn log(&mut self, level: job::Level, message: String) {
+        let level = match level {
+            job::Level::Trace => Level::Trace,
+            job::Level::Debug => Level::Debug,
+            job::Level::Info => Level::Info,
+            job::Level::Warn => Level::Warn,
+            job::Level::Error => Level::Error,
+        };
+        JobHost::log(self, level, &message);
+    }
+}

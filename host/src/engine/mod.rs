@@ -1,0 +1,132 @@
+//! The engine: runs one guest on one slot and gives back what it did.
+//!
+//! Comes in: a [`RunOrder`] with an open directory handle and a copy of the
+//! parameters; and module bytes, to look at and to compile.
+//! Goes out: [`Ran`], with how it ended and what it may have changed.
+//!
+//! Promise: a guest reaches its directory and its own job, and nothing else;
+//! whatever it does ends in an [`Outcome`](crate::model::outcome::Outcome), and
+//! when a run is over nothing of it is still under way.
+//!
+//! Not here: who runs when (`queue`), and what becomes of the changes (`store`).
+
+mod order;
+mod live;
+mod output;
+mod module;
+mod config;
+mod cache;
+mod slots;
+mod run;
+mod ending;
+mod state;
+mod limiter;
+mod time;
+mod guard;
+mod imports;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::cache::Program;
+pub use self::live::Live;
+pub use self::module::BadModule;
+pub use self::module::Inspected;
+pub use self::order::DiskAllowance;
+pub use self::order::Ran;
+pub use self::order::RunOrder;
+pub use self::order::Touched;
+pub use self::output::Output;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::ids::Digest;
+use crate::model::module::ModuleKind;
+
+use self::cache::Cache;
+use self::config::Engines;
+use self::slots::Slots;
+use self::time::Ticker;
+
+/// How the engine is built.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineConfig {
+    /// How many guests can run at once; each has a thread of its own.
+    pub slots: usize,
+}
+
+/// Why the engine does not start. Nothing can run without it.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("the engine for WebAssembly cannot be set up on this machine")]
+    Setup(#[source] wasmtime::Error),
+    #[error("a thread cannot be started")]
+    Thread(#[source] std::io::Error),
+}
+
+/// The engine of a server. Cheap to clone; the threads end with the last clone.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    // Dropped in this order: no guest runs any more when the ticker stops.
+    slots: Slots,
+    cache: Arc<Cache>,
+    engines: Engines,
+    _ticker: Ticker,
+}
+
+impl Engine {
+    /// Starts the threads that guests run on.
+    pub fn start(config: EngineConfig) -> Result<Self, EngineError> {
+        let engines = Engines::new(config.slots).map_err(EngineError::Setup)?;
+        let cache = Cache::new(&engines).map_err(EngineError::Setup)?;
+        let cache = Arc::new(cache);
+        let ticker = Ticker::start(&engines).map_err(EngineError::Thread)?;
+        let slots = Slots::start(config.slots).map_err(EngineError::Thread)?;
+        let inner = Inner { slots, cache, engines, _ticker: ticker };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Names everything that a compiled artefact depends on besides the module:
+    /// an artefact with another fingerprint is never loaded. Hex digits, the
+    /// same after a restart of the same server on the same machine.
+    pub fn fingerprint(&self) -> &str {
+        self.inner.engines.fingerprint()
+    }
+
+    /// Looks at module bytes without compiling them. Up to a second for tens of
+    /// megabytes, so call it where blocking is fine.
+    pub fn inspect(&self, bytes: &[u8]) -> Result<Inspected, BadModule> {
+        module::inspect(self.inner.cache.shelf(), bytes)
+    }
+
+    /// Compiles module bytes that [`Engine::inspect`] found good. May take a
+    /// minute of computing, so call it where blocking is fine.
+    pub fn compile(&self, bytes: &[u8], kind: ModuleKind) -> Result<Vec<u8>, BadModule> {
+        module::compile(self.inner.cache.shelf(), bytes, kind)
+    }
+
+    /// Lets go of a module that is deleted. Jobs that run it go on.
+    pub fn forget(&self, digest: &Digest) {
+        self.inner.cache.forget(digest);
+    }
+
+    /// Runs one guest on the slot with that number, which the caller must not
+    /// use for anything else meanwhile.
+    ///
+    /// When the future is ready, nothing of the guest is left and no file
+    /// operation of it is under way. When the future is dropped, the guest is
+    /// stopped; wait with [`RunOrder::stop`] instead wherever the directory is
+    /// used again.
+    pub fn run(&self, slot: usize, order: RunOrder) -> impl Future<Output = Ran> + Send + use<> {
+        let inner = self.inner.clone();
+        async move {
+            let cache = inner.cache.clone();
+            inner.slots.run(slot, cache, order).await
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The slots: threads that do nothing but run guests, one at a time each.
+//!
+//! Promise: a guest that computes without end, or panics in one of our own
+//! functions, harms its own run and nothing else; the slot lives on.
+
+use std::any::Any;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use futures_util::FutureExt as _;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::cache::Cache;
+use super::live::Live;
+use super::order::Ran;
+use super::order::RunOrder;
+use super::run;
+
+/// How much the kernel prefers every other thread of the server: with guests at
+/// this nice value a plain request waits 1 to 2 ms while all slots compute.
+const NICE: i32 = 10;
+
+/// The threads. They end when this is dropped.
+pub(super) struct Slots {
+    slots: Vec<Slot>,
+}
+
+struct Slot {
+    // Dropped before the thread is waited for, which ends its loop.
+    line: Option<mpsc::Sender<Work>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Work {
+    cache: Arc<Cache>,
+    order: RunOrder,
+    answer: oneshot::Sender<Ran>,
+}
+
+impl Slots {
+    /// Starts `count` threads.
+    pub(super) fn start(count: usize) -> io::Result<Self> {
+        let slots = (0..count).map(Slot::start).collect::<io::Result<_>>()?;
+        Ok(Self { slots })
+    }
+
+    /// Runs one guest on the slot with that number.
+    pub(super) async fn run(&self, slot: usize, cache: Arc<Cache>, mut order: RunOrder) -> Ran {
+        // Dropped with this future: nobody waits for a guest that goes on.
+        let stop = CancellationToken::child_token(&order.stop);
+        let _stops_when_dropped = stop.clone().drop_guard();
+        order.stop = stop;
+        let live = order.live.clone();
+        let (answer, ran) = oneshot::channel();
+        let slot = self.slots.get(slot).expect("the queue hands out only slots that exist");
+        let line = slot.line.as_ref().expect("the line is taken only when the slots are dropped");
+        if line.send(Work { cache, order, answer }).is_err() {
+            return Ran::broken(&live);
+        }
+        ran.await.unwrap_or_else(|_| Ran::broken(&live))
+    }
+}
+
+impl Slot {
+    fn start(number: usize) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let (line, works) = mpsc::channel::<Work>();
+        let name = format!("slot-{number}");
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            if let Err(error) = rustix::process::nice(NICE) {
+                tracing::warn!(%error, "guests run at the priority of everything else");
+            }
+            while let Ok(work) = works.recv() {
+                runtime.block_on(work.carry_out());
+            }
+        })?;
+        Ok(Self { line: Some(line), thread: Some(thread) })
+    }
+}
+
+impl Work {
+    async fn carry_out(self) {
+        let Work { cache, order, answer } = self;
+        let live: Arc<Live> = order.live.clone();
+        let job = order.job.clone();
+        let ran = AssertUnwindSafe(run::run(&cache, order)).catch_unwind().await;
+        let ran = ran.unwrap_or_else(|panic| {
+            tracing::error!(%job, panic = panic_text(&*panic), "the engine panicked in a run");
+            Ran::broken(&live)
+        });
+        live.close();
+        // Nobody waits any more if the future of the run was dropped.
+        let _ = answer.send(ran);
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        for slot in &mut self.slots {
+            drop(slot.line.take());
+        }
+        for slot in &mut self.slots {
+            if let Some(thread) = slot.thread.take() {
+                // A panic there has been logged by the panic hook.
+                let _ = thread.join();
+            }
+        }
+    }
+}

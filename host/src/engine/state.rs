@@ -1,0 +1,109 @@
+//! What a store holds for its guest: WASI, the guard, the job and the meter.
+//!
+//! Promise: arguments, environment and streams are what the job was given; the
+//! host's own are nowhere in here.
+
+use std::os::fd::AsRawFd as _;
+use std::time::Instant;
+
+use wasmtime_wasi::FsPerms;
+use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi::WasiCtxView;
+use wasmtime_wasi::WasiView;
+use wasmtime_wasi::p2::pipe::MemoryInputPipe;
+
+use super::guard::Guard;
+use super::guard::Journal;
+use super::imports::JobHost;
+use super::limiter::Meter;
+use super::order::RunOrder;
+use super::order::Touched;
+use super::output::Printer;
+use crate::limits::HOSTCALL_BYTES_MAX;
+use crate::model::params::ParamChanges;
+
+/// The state of one guest.
+pub(super) struct JobState {
+    guard: Guard,
+    host: JobHost,
+    meter: Meter,
+}
+
+/// What is of use after the guest is gone.
+pub(super) struct Left {
+    pub(super) result: Option<String>,
+    pub(super) params: ParamChanges,
+    pub(super) touched: Touched,
+    pub(super) memory_peak_bytes: u64,
+}
+
+impl JobState {
+    /// For a run that began at `begin`.
+    pub(super) fn new(mut order: RunOrder, begin: Instant) -> wasmtime::Result<Self> {
+        let stdin = std::mem::take(&mut order.inputs.stdin);
+        let mut wasi = WasiCtxBuilder::new();
+        // File operations happen in place on this thread, which has nothing else to do: faster,
+        // and none can be under way after the guest is gone. Before the directory, which keeps it.
+        wasi.allow_blocking_current_thread(true);
+        wasi.arg(&order.module_name).args(&order.inputs.args);
+        wasi.envs(&environment(&order));
+        wasi.stdin(MemoryInputPipe::new(stdin));
+        wasi.stdout(Printer(order.live.stdout.clone()));
+        wasi.stderr(Printer(order.live.stderr.clone()));
+        wasi.max_random_size(HOSTCALL_BYTES_MAX as u64);
+        // The builder takes a name only; this one leads to the open handle and nowhere else.
+        let by_handle = format!("/proc/self/fd/{}", order.dir.as_raw_fd());
+        wasi.preopened_dir(by_handle, "/", FsPerms::ReadWrite)?;
+        let wasi = wasi.build_p1();
+        let meter = Meter::new(order.limits.memory_bytes);
+        let deadline = begin + order.limits.wall;
+        let host = JobHost::new(deadline, &order);
+        let journal = Journal::new(order.dir, order.has_links, order.disk);
+        Ok(Self { guard: Guard::new(wasi, journal), host, meter })
+    }
+
+    pub(super) fn guard(&mut self) -> &mut Guard {
+        &mut self.guard
+    }
+
+    pub(super) fn host(&mut self) -> &mut JobHost {
+        &mut self.host
+    }
+
+    pub(super) fn meter(&mut self) -> &mut Meter {
+        &mut self.meter
+    }
+
+    /// Closes everything that the guest had open.
+    pub(super) fn into_left(self) -> Left {
+        let memory_peak_bytes = self.meter.peak();
+        let touched = self.guard.into_touched();
+        let (result, params) = self.host.into_left();
+        Left { result, params, touched, memory_peak_bytes }
+    }
+}
+
+impl WasiView for JobState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.guard.ctx()
+    }
+}
+
+/// The whole environment of a guest. What we set wins over the caller's.
+fn environment(order: &RunOrder) -> Vec<(String, String)> {
+    let mut all = order.inputs.env.clone();
+    if let Some(session) = &order.session {
+        all.insert("SESSILE_SESSION_ID".to_owned(), session.to_string());
+        if order.inputs.params_in_env {
+            let named = order.params.iter().filter(|(name, _)| is_identifier(name));
+            all.extend(named.map(|(name, value)| (format!("PARAM_{name}"), value.to_owned())));
+        }
+    }
+    all.insert("SESSILE_JOB_ID".to_owned(), order.job.to_string());
+    all.into_iter().collect()
+}
+
+fn is_identifier(name: &str) -> bool {
+    let tail = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    name.bytes().next().is_some_and(|b| !b.is_ascii_digit()) && name.bytes().all(tail)
+}

@@ -1,0 +1,170 @@
+//! `/v1/sessions/{id}/files`: what lies in a session's directory, as of its
+//! last commit.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::HeaderValue;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::clock::Timestamp;
+use crate::http::auth::require;
+use crate::http::content;
+use crate::http::no_content;
+use crate::http::problem::Problem;
+use crate::http::sessions::named_session;
+use crate::http::sessions::with_session_id;
+use crate::http::wire::Json;
+use crate::http::wire::ListView;
+use crate::http::wire::Path;
+use crate::http::wire::Query;
+use crate::http::wire::page_request;
+use crate::http::wire::rfc3339;
+use crate::model::caller::Caller;
+use crate::model::caller::Scope;
+use crate::model::path::SessionPath;
+use crate::service::Service;
+use crate::service::refusal::Refusal;
+use crate::store;
+use crate::store::EntryKind;
+use crate::store::FileEntry;
+use crate::store::Recursive;
+
+#[derive(Serialize)]
+struct FileView {
+    path: String,
+    kind: &'static str,
+    size: u64,
+    modified_at: String,
+}
+
+impl From<FileEntry> for FileView {
+    fn from(entry: FileEntry) -> Self {
+        Self {
+            path: entry.path.to_string(),
+            kind: match entry.kind {
+                EntryKind::File => "file",
+                EntryKind::Directory => "directory",
+                EntryKind::Link => "link",
+            },
+            size: entry.size,
+            modified_at: rfc3339(Timestamp::from(entry.modified_at)),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    #[serde(default)]
+    prefix: String,
+    #[serde(default)]
+    recursive: bool,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+/// `GET …/files?prefix=&recursive=`: what lies in a directory, by path.
+pub(super) async fn list(
+    State(service): State<Service>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(query): Query<ListQuery>,
+) -> Result<Response, Problem> {
+    require(&caller, Scope::Submit)?;
+    let session = named_session(&service, &caller, &id).await?;
+    let prefix = if query.prefix.is_empty() { None } else { Some(session_path(&query.prefix)?) };
+    let page = page_request(query.limit, query.cursor)?;
+    let files = service.files(&session, prefix, recursive(query.recursive), page).await?;
+    Ok(with_session_id(&session, Json(ListView::of(files, FileView::from))))
+}
+
+/// `GET …/files/{path}`: the bytes; a range of them; or only about them.
+pub(super) async fn read(
+    State(service): State<Service>,
+    caller: Caller,
+    Path((id, path)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    require(&caller, Scope::Submit)?;
+    let session = named_session(&service, &caller, &id).await?;
+    let file = service.file(&session, &session_path(&path)?).await?;
+    let meta = content::Meta {
+        size: file.entry.size,
+        etag: Some(file.entry.etag),
+        modified_at: Some(file.entry.modified_at),
+        // What the bytes mean is known to who wrote them; a browser must not guess.
+        kind: HeaderValue::from_static("application/octet-stream"),
+    };
+    let bytes = match file.body {
+        store::Body::Memory(bytes) => content::Bytes::Memory(bytes),
+        store::Body::Spooled(file) => content::Bytes::File(file),
+    };
+    Ok(with_session_id(&session, content::answer(&headers, meta, bytes)?))
+}
+
+/// `PUT …/files/{path}`: the body becomes the whole content, at once or not at
+/// all; directories above are made.
+pub(super) async fn write(
+    State(service): State<Service>,
+    caller: Caller,
+    Path((id, path)): Path<(String, String)>,
+    headers: HeaderMap,
+    mut body: Body,
+) -> Result<Response, Problem> {
+    require(&caller, Scope::Submit)?;
+    let session = named_session(&service, &caller, &id).await?;
+    let path = session_path(&path)?;
+    let only_if = content::precondition(&headers)?;
+    let mut spool = service.spool();
+    while let Some(piece) = content::next_piece(&mut body).await? {
+        spool.write(&piece).map_err(Refusal::from)?;
+    }
+    let spool = spool.finish();
+    let location = content::location(&["v1", "sessions", session.id.as_str(), "files"]);
+    let location = path.as_str().split('/').fold(location, |above, name| above + &content::location(&[name]));
+    let put = service.put_file(&session, path, spool, only_if).await?;
+    let etag = format!("\"{}\"", put.etag);
+    let answer = if put.created {
+        (StatusCode::CREATED, [(header::ETAG, etag), (header::LOCATION, location)]).into_response()
+    } else {
+        (StatusCode::NO_CONTENT, [(header::ETAG, etag)]).into_response()
+    };
+    Ok(with_session_id(&session, answer))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeleteQuery {
+    #[serde(default)]
+    recursive: bool,
+}
+
+/// `DELETE …/files/{path}`: a directory with something in it needs
+/// `?recursive=true`.
+pub(super) async fn delete(
+    State(service): State<Service>,
+    caller: Caller,
+    Path((id, path)): Path<(String, String)>,
+    Query(query): Query<DeleteQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    require(&caller, Scope::Submit)?;
+    let session = named_session(&service, &caller, &id).await?;
+    let only_if = content::precondition(&headers)?;
+    service.delete_file(&session, session_path(&path)?, recursive(query.recursive), only_if).await?;
+    Ok(with_session_id(&session, no_content()))
+}
+
+fn recursive(yes: bool) -> Recursive {
+    if yes { Recursive::Yes } else { Recursive::No }
+}
+
+fn session_path(text: &str) -> Result<SessionPath, Problem> {
+    SessionPath::parse(text).map_err(|error| Problem::invalid(format!("{error}")))
+}

@@ -1,0 +1,275 @@
+//! The request for a job, read and checked.
+//!
+//! Promise: a [`JobOrder`] is within every limit that can be checked without
+//! looking anything up, and the refusal names the field, the value and the
+//! bound.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::http::problem::Problem;
+use crate::http::sessions::QueueWord;
+use crate::http::sessions::not_yet;
+use crate::ids::Digest;
+use crate::ids::JobId;
+use crate::ids::SessionId;
+use crate::limits;
+use crate::model::job::Inputs;
+use crate::model::job::JobLimits;
+use crate::model::job::OnCrash;
+use crate::service::jobs::JobOrder;
+
+/// `POST /v1/jobs`. Serialised again only for its fingerprint.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JobForm {
+    id: Option<String>,
+    module: String,
+    #[serde(default)]
+    args: Vec<String>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    stdin: Option<String>,
+    stdin_base64: Option<String>,
+    session: Option<String>,
+    session_key: Option<String>,
+    queue: Option<QueueWord>,
+    #[serde(default)]
+    limits: LimitsForm,
+    priority: Option<serde_json::Value>,
+    not_before: Option<serde_json::Value>,
+    retries: Option<u32>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    params_in_env: bool,
+    commit: Option<bool>,
+    on_crash: Option<OnCrashWord>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+struct LimitsForm {
+    wall_ms: Option<u64>,
+    cpu_ms: Option<u64>,
+    memory_bytes: Option<u64>,
+    output_bytes: Option<u64>,
+}
+
+#[derive(Clone, Copy, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum OnCrashWord {
+    Rerun,
+    Fail,
+}
+
+impl JobForm {
+    /// The order that this request stands for. `header` is the session that the
+    /// header `Session-Id` names.
+    pub(super) fn order(mut self, header: Option<&str>) -> Result<JobOrder, Problem> {
+        self.refuse_what_is_not_there_yet()?;
+        self.session = agreed(self.session.take(), header)?;
+        // Two requests are the same if they mean the same: the form is written
+        // out again in one order of fields, with the header's session in it.
+        let meant = serde_json::to_vec(&self).map_err(|_| Problem::invalid("the request cannot be written as JSON"))?;
+        let fingerprint = Digest::of(&meant);
+
+        let id: Option<JobId> = self.id.map(|id| id.parse()).transpose().map_err(|error| field("id", error))?;
+        let session: Option<SessionId> =
+            self.session.map(|id| id.parse()).transpose().map_err(|error| field("session", error))?;
+        Ok(JobOrder {
+            id,
+            module: self.module.parse().map_err(|error| field("module", error))?,
+            session,
+            queue: self.queue.map(Into::into),
+            inputs: Inputs {
+                args: checked_args(self.args)?,
+                env: checked_env(self.env)?,
+                stdin: stdin(self.stdin, self.stdin_base64)?,
+                params_in_env: self.params_in_env,
+            },
+            limits: self.limits.within_bounds()?,
+            on_crash: match self.on_crash {
+                None | Some(OnCrashWord::Rerun) => OnCrash::Rerun,
+                Some(OnCrashWord::Fail) => OnCrash::Fail,
+            },
+            labels: checked_labels(self.labels)?,
+            fingerprint,
+        })
+    }
+
+    fn refuse_what_is_not_there_yet(&self) -> Result<(), Problem> {
+        let absent = [
+            ("priority", self.priority.is_some()),
+            ("not_before", self.not_before.is_some()),
+            ("retries", self.retries.is_some_and(|retries| retries > 0)),
+            ("commit", self.commit == Some(false)),
+            ("session_key", self.session_key.is_some()),
+        ];
+        match absent.into_iter().find(|(_, asked)| *asked) {
+            Some((name, _)) => Err(not_yet(name, "leave it out")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl LimitsForm {
+    fn within_bounds(&self) -> Result<JobLimits, Problem> {
+        let default = JobLimits::default();
+        let wall = bounded("limits.wall_ms", self.wall_ms, 1, millis(limits::WALL_MAX), millis(default.wall))?;
+        let cpu = bounded("limits.cpu_ms", self.cpu_ms, 1, millis(limits::CPU_MAX), millis(default.cpu))?;
+        Ok(JobLimits {
+            wall: Duration::from_millis(wall),
+            cpu: Duration::from_millis(cpu),
+            memory_bytes: bounded(
+                "limits.memory_bytes",
+                self.memory_bytes,
+                limits::MEMORY_BYTES_MIN,
+                limits::MEMORY_BYTES_MAX,
+                default.memory_bytes,
+            )?,
+            output_bytes: bounded(
+                "limits.output_bytes",
+                self.output_bytes,
+                0,
+                limits::OUTPUT_BYTES_MAX,
+                default.output_bytes,
+            )?,
+        })
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn bounded(name: &str, asked: Option<u64>, least: u64, most: u64, default: u64) -> Result<u64, Problem> {
+    match asked {
+        None => Ok(default),
+        Some(value) if (least..=most).contains(&value) => Ok(value),
+        Some(value) => Err(Problem::invalid(format!("`{name}` is {value}, and must be from {least} to {most}"))),
+    }
+}
+
+/// The session that body and header name, if they agree.
+fn agreed(body: Option<String>, header: Option<&str>) -> Result<Option<String>, Problem> {
+    match (body, header) {
+        (Some(body), Some(header)) if body != header => Err(Problem::invalid(format!(
+            "the body names the session `{body}` and the header `Session-Id` names `{header}`; send one of them"
+        ))),
+        (Some(body), _) => Ok(Some(body)),
+        (None, header) => Ok(header.map(str::to_owned)),
+    }
+}
+
+fn checked_args(args: Vec<String>) -> Result<Vec<String>, Problem> {
+    if args.len() > limits::ARGS_MAX {
+        let detail = format!("`args` has {} entries, and at most {} are allowed", args.len(), limits::ARGS_MAX);
+        return Err(Problem::invalid(detail));
+    }
+    match args.iter().find(|arg| arg.contains('\0')) {
+        Some(arg) => Err(Problem::invalid(format!("`args` holds {arg:?}, and a guest cannot be given a NUL character"))),
+        None => Ok(args),
+    }
+}
+
+fn checked_env(env: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Problem> {
+    if env.len() > limits::ENV_MAX {
+        let detail = format!("`env` has {} entries, and at most {} are allowed", env.len(), limits::ENV_MAX);
+        return Err(Problem::invalid(detail));
+    }
+    for (name, value) in &env {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            let detail = format!("`env` holds {name:?}, and a name is not empty, has no `=`, and nothing has a NUL");
+            return Err(Problem::invalid(detail));
+        }
+        if name.starts_with("SESSILE_") {
+            let detail = format!("`env` holds `{name}`, and names that begin with `SESSILE_` are the server's");
+            return Err(Problem::invalid(detail));
+        }
+    }
+    Ok(env)
+}
+
+fn checked_labels(labels: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Problem> {
+    if labels.len() > limits::LABELS_MAX {
+        let detail = format!("`labels` has {} entries, and at most {} are allowed", labels.len(), limits::LABELS_MAX);
+        return Err(Problem::invalid(detail));
+    }
+    let fits = |text: &str| text.len() <= limits::LABEL_BYTES_MAX && !text.chars().any(char::is_control);
+    for (name, value) in &labels {
+        if name.is_empty() || name.contains('=') || !fits(name) || !fits(value) {
+            let detail = format!(
+                "`labels` holds {name:?}; a name is not empty and has no `=`, and names and values have at most {} bytes and no control characters",
+                limits::LABEL_BYTES_MAX
+            );
+            return Err(Problem::invalid(detail));
+        }
+    }
+    Ok(labels)
+}
+
+fn stdin(text: Option<String>, base64: Option<String>) -> Result<Vec<u8>, Problem> {
+    match (text, base64) {
+        (Some(_), Some(_)) => Err(Problem::invalid("`stdin` and `stdin_base64` are both there; send one of them")),
+        (Some(text), None) => Ok(text.into_bytes()),
+        (None, Some(base64)) => {
+            STANDARD.decode(base64).map_err(|error| Problem::invalid(format!("`stdin_base64` is not base64: {error}")))
+        }
+        (None, None) => Ok(Vec::new()),
+    }
+}
+
+fn field(name: &str, error: impl std::fmt::Display) -> Problem {
+    Problem::invalid(format!("`{name}`: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(json: &str, header: Option<&str>) -> Result<JobOrder, String> {
+        let form: JobForm = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        form.order(header).map_err(|problem| format!("{problem:?}"))
+    }
+
+    #[track_caller]
+    fn check_refused(json: &str, part: &str) {
+        let refusal = order(json, None).expect_err("it must be refused");
+        assert!(refusal.contains(part), "{refusal}");
+    }
+
+    #[test]
+    fn a_refusal_names_the_field_and_the_value() {
+        check_refused(r#"{"module": "Bad Name"}"#, "`module`: `Bad Name`");
+        check_refused(r#"{"module": "m", "sesion": "s"}"#, "unknown field `sesion`");
+        check_refused(r#"{"module": "m", "session": "a/b"}"#, "`session`: `a/b`");
+        check_refused(r#"{"module": "m", "limits": {"wall_ms": 0}}"#, "`limits.wall_ms` is 0");
+        check_refused(r#"{"module": "m", "limits": {"memory_bytes": 1}}"#, "`limits.memory_bytes` is 1");
+        check_refused(r#"{"module": "m", "stdin": "a", "stdin_base64": "YQ=="}"#, "send one of them");
+        check_refused(r#"{"module": "m", "stdin_base64": "?"}"#, "not base64");
+        check_refused(r#"{"module": "m", "env": {"SESSILE_JOB_ID": "x"}}"#, "`SESSILE_JOB_ID`");
+        check_refused(r#"{"module": "m", "commit": false}"#, "`commit` is not offered");
+        check_refused(r#"{"module": "m", "args": ["a\u0000"]}"#, "NUL");
+    }
+
+    #[test]
+    fn r2_the_same_request_has_the_same_fingerprint_however_it_is_written() {
+        let plain = order(r#"{"module": "m", "session": "s", "id": "j"}"#, None).unwrap();
+        let other_way = order(r#"{"id": "j",  "module": "m", "args": []}"#, Some("s")).unwrap();
+        assert_eq!(plain.fingerprint, other_way.fingerprint);
+        let another = order(r#"{"module": "m", "session": "s", "id": "j", "args": ["x"]}"#, None).unwrap();
+        assert_ne!(plain.fingerprint, another.fingerprint);
+    }
+
+    #[test]
+    fn header_and_body_must_name_the_same_session() {
+        assert!(order(r#"{"module": "m", "session": "s"}"#, Some("s")).is_ok());
+        assert!(order(r#"{"module": "m", "session": "s"}"#, Some("t")).is_err());
+    }
+}

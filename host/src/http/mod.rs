@@ -1,0 +1,142 @@
+//! The front door: words in, words out.
+//!
+//! Comes in: HTTP requests from anybody.
+//! Goes out: to `service`, with a known caller and parsed words.
+//!
+//! Promise: inside this room nothing that means something stays a raw string;
+//! behind it nothing is parsed again. A handler only hands in and looks: what
+//! must finish belongs to the service, because a handler ends when its client
+//! hangs up.
+//!
+//! Files follow the nouns of the API, one each.
+
+pub mod server;
+mod problem;
+mod wire;
+mod auth;
+mod modules;
+mod sessions;
+mod params;
+mod files;
+mod content;
+mod jobs;
+mod job_form;
+mod job_view;
+mod output;
+mod admin;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::extract::State;
+use axum::http::HeaderName;
+use axum::http::HeaderValue;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::middleware;
+use axum::middleware::Next;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use axum::routing::delete;
+use axum::routing::get;
+use axum::routing::post;
+use axum::routing::put;
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use crate::service::Service;
+
+use self::problem::Code;
+use self::problem::Problem;
+
+/// Every address of the server; the table of contents of the API.
+pub fn router(service: Service) -> Router {
+    let v1 = Router::new()
+        .route("/modules", get(modules::list))
+        .route("/modules/{name}", put(modules::upload).get(modules::show).delete(modules::delete))
+        .route("/modules/{name}/versions", get(modules::versions))
+        .route("/modules/{name}/versions/{number}", delete(modules::delete_version))
+        .route("/modules/{name}/content", get(modules::content))
+        .route("/sessions", post(sessions::create).get(sessions::list))
+        .route("/sessions/{id}", get(sessions::show).delete(sessions::drop))
+        .route("/sessions/{id}/params", get(params::list).patch(params::merge))
+        .route("/sessions/{id}/params/{name}", get(params::show).put(params::set).delete(params::remove))
+        .route("/sessions/{id}/files", get(files::list))
+        .route("/sessions/{id}/files/{*path}", get(files::read).put(files::write).delete(files::delete))
+        .route("/jobs", post(jobs::submit).get(jobs::list))
+        .route("/jobs/{id}", get(jobs::show))
+        .route("/jobs/{id}/stdout", get(output::stdout))
+        .route("/jobs/{id}/stderr", get(output::stderr))
+        .route("/jobs/{id}/cancel", post(jobs::cancel))
+        .route("/admin/tenants", post(admin::create_tenant).get(admin::tenants))
+        .route("/admin/tenants/{tenant}", get(admin::tenant).delete(admin::delete_tenant))
+        .route("/admin/tenants/{tenant}/keys", post(admin::create_key).get(admin::keys))
+        .route("/admin/tenants/{tenant}/keys/{id}", delete(admin::delete_key));
+    Router::new()
+        .nest("/v1", v1)
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/problems/{code}", get(problem::page))
+        .fallback(unknown_address)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(middleware::from_fn(around))
+        .with_state(service)
+}
+
+/// The process answers.
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// The server can take jobs.
+async fn readyz(State(service): State<Service>) -> Result<&'static str, Problem> {
+    if service.is_draining() {
+        return Err(Problem::new(Code::Unavailable, "the server is stopping"));
+    }
+    Ok("ok\n")
+}
+
+async fn unknown_address() -> Problem {
+    Problem::not_found("nothing is at this address; the API begins at /v1")
+}
+
+async fn unknown_method(request: Request) -> Problem {
+    Problem::new(Code::MethodNotAllowed, format!("this address does not take {}", request.method()))
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+
+/// What every request gets: an id, a log line, and headers that keep browsers
+/// from making anything of an answer.
+async fn around(request: Request, next: Next) -> Response {
+    let id = request_id(&request);
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let span = tracing::info_span!("request", request_id = %id);
+    let started = std::time::Instant::now();
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let ms = started.elapsed().as_millis() as u64;
+    // `?` writes the path as a Rust string, so no byte of it can forge a line.
+    span.in_scope(|| tracing::info!(%method, ?path, status = response.status().as_u16(), ms, "answered"));
+
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The client's id for this request if it is a short plain word, else a new one.
+fn request_id(request: &Request) -> String {
+    let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let plain = |text: &&str| {
+        (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    };
+    given.filter(plain).map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
+}
+
+/// An answer without a body.
+fn no_content() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}

@@ -1,0 +1,98 @@
+//! `/v1/jobs/{id}/stdout` and `stderr`: what a job printed, or prints.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::HeaderValue;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream;
+use serde::Deserialize;
+
+use crate::engine::Output;
+use crate::http::auth::require;
+use crate::http::content;
+use crate::http::jobs::job_id;
+use crate::http::problem::Problem;
+use crate::http::wire::Path;
+use crate::http::wire::Query;
+use crate::model::caller::Caller;
+use crate::model::caller::Scope;
+use crate::service::Service;
+use crate::service::jobs::Printout;
+use crate::store::Stream;
+
+/// One piece of a followed stream.
+const PIECE_BYTES_MAX: usize = 64 << 10;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OutputQuery {
+    #[serde(default)]
+    follow: bool,
+}
+
+/// `GET …/stdout`: the bytes so far; with `?follow=true` until the end.
+pub(super) async fn stdout(
+    State(service): State<Service>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(query): Query<OutputQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    answer(&service, &caller, &id, Stream::Stdout, query.follow, &headers).await
+}
+
+/// `GET …/stderr`: the bytes so far; with `?follow=true` until the end.
+pub(super) async fn stderr(
+    State(service): State<Service>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(query): Query<OutputQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    answer(&service, &caller, &id, Stream::Stderr, query.follow, &headers).await
+}
+
+async fn answer(
+    service: &Service,
+    caller: &Caller,
+    id: &str,
+    stream: Stream,
+    follow: bool,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    require(caller, Scope::Submit)?;
+    let bytes = match service.printout(&caller.owner, &job_id(id)?, stream).await? {
+        Printout::Growing(output) if follow => {
+            return Ok(([(header::CONTENT_TYPE, "application/octet-stream")], followed(output)).into_response());
+        }
+        Printout::Growing(output) => output.read_from(0, usize::MAX).to_vec(),
+        Printout::Whole(bytes) => bytes,
+    };
+    let meta = content::Meta {
+        size: bytes.len() as u64,
+        etag: None,
+        modified_at: None,
+        kind: HeaderValue::from_static("application/octet-stream"),
+    };
+    content::answer(headers, meta, content::Bytes::Memory(bytes))
+}
+
+/// The stream from its beginning, piece by piece, until nothing will come any
+/// more. A slow reader holds up nobody: the bytes are kept for it anyway.
+fn followed(output: Arc<Output>) -> Body {
+    Body::from_stream(stream::unfold((output, 0), |(output, read)| async move {
+        output.changed(read).await;
+        let piece: Bytes = output.read_from(read, PIECE_BYTES_MAX);
+        if piece.is_empty() {
+            return None;
+        }
+        let read = read + piece.len();
+        Some((Ok::<_, std::convert::Infallible>(piece), (output, read)))
+    }))
+}

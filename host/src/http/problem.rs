@@ -1,0 +1,231 @@
+//! Errors as the client sees them: `application/problem+json` (RFC 9457), and
+//! the page that explains each code.
+//!
+//! Promise: every refusal of this server has this shape, says what was wrong
+//! with the value, and shows no path or cause from inside the host.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::HeaderValue;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use serde::Serialize;
+
+use crate::limits::RETRY_AFTER;
+use crate::queue::admission;
+use crate::service::refusal::Refusal;
+
+/// The word a client program may match on. New words may be added; an old one
+/// never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    InvalidRequest,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    Conflict,
+    SessionBusy,
+    PreconditionFailed,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    RangeNotSatisfiable,
+    UnsupportedModule,
+    InvalidModule,
+    QuotaExceeded,
+    QueueFull,
+    StorageFull,
+    Internal,
+    Unavailable,
+}
+
+/// What a code looks like from outside.
+struct Sheet {
+    word: &'static str,
+    status: StatusCode,
+    title: &'static str,
+    /// What the client can do about it.
+    advice: &'static str,
+}
+
+impl Code {
+    const ALL: [Code; 18] = [
+        Code::InvalidRequest,
+        Code::Unauthorized,
+        Code::Forbidden,
+        Code::NotFound,
+        Code::MethodNotAllowed,
+        Code::Conflict,
+        Code::SessionBusy,
+        Code::PreconditionFailed,
+        Code::PayloadTooLarge,
+        Code::UnsupportedMediaType,
+        Code::RangeNotSatisfiable,
+        Code::UnsupportedModule,
+        Code::InvalidModule,
+        Code::QuotaExceeded,
+        Code::QueueFull,
+        Code::StorageFull,
+        Code::Internal,
+        Code::Unavailable,
+    ];
+
+    fn sheet(self) -> Sheet {
+        let sheet = |word, status, title, advice| Sheet { word, status, title, advice };
+        match self {
+            Code::InvalidRequest => sheet("invalid-request", StatusCode::BAD_REQUEST, "The request is not valid",
+                "Change the request as `detail` says. Sending it again unchanged gets the same answer."),
+            Code::Unauthorized => sheet("unauthorized", StatusCode::UNAUTHORIZED, "A valid API key is needed",
+                "Send the header `Authorization: Bearer <api key>` with a key that was not deleted."),
+            Code::Forbidden => sheet("forbidden", StatusCode::FORBIDDEN, "This key may not do that",
+                "Use a key that has the scope which `detail` names."),
+            Code::NotFound => sheet("not-found", StatusCode::NOT_FOUND, "There is no such thing",
+                "Check the name. What belongs to somebody else is answered like what does not exist."),
+            Code::MethodNotAllowed => sheet("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "This address does not take that method",
+                "The header `Allow` lists the methods that it takes."),
+            Code::Conflict => sheet("conflict", StatusCode::CONFLICT, "The request does not fit the present state",
+                "Look at the thing that `detail` names, and decide anew."),
+            Code::SessionBusy => sheet("session-busy", StatusCode::CONFLICT, "The session is busy",
+                "Send the request again later, or ask for a place in the queue with `\"queue\": \"wait\"`."),
+            Code::PreconditionFailed => sheet("precondition-failed", StatusCode::PRECONDITION_FAILED, "The thing is not as the request expects",
+                "Read it again, and send the request with the new `ETag`."),
+            Code::PayloadTooLarge => sheet("payload-too-large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too large",
+                "Send less; `detail` names the limit."),
+            Code::UnsupportedMediaType => sheet("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body has the wrong content type",
+                "Send the content type that `detail` names."),
+            Code::RangeNotSatisfiable => sheet("range-not-satisfiable", StatusCode::RANGE_NOT_SATISFIABLE, "The range lies outside the content",
+                "The header `Content-Range` says how long the content is."),
+            Code::UnsupportedModule => sheet("unsupported-module", StatusCode::UNPROCESSABLE_ENTITY, "The module needs something that this server does not offer",
+                "Build the module without the import or feature that `detail` names. A job is a WASI command: p1 core module or p2 component."),
+            Code::InvalidModule => sheet("invalid-module", StatusCode::UNPROCESSABLE_ENTITY, "The bytes are not a valid module",
+                "Upload the binary that the compiler wrote, unchanged."),
+            Code::QuotaExceeded => sheet("quota-exceeded", StatusCode::TOO_MANY_REQUESTS, "That would be more than is allowed",
+                "Delete what is no longer needed, or ask the operator for more."),
+            Code::QueueFull => sheet("queue-full", StatusCode::TOO_MANY_REQUESTS, "The queue is full",
+                "Wait as long as `Retry-After` says, then send the request again."),
+            Code::StorageFull => sheet("storage-full", StatusCode::INSUFFICIENT_STORAGE, "There is no room to store that",
+                "Delete what is no longer needed; if the server's disk is full, tell the operator."),
+            Code::Internal => sheet("internal", StatusCode::INTERNAL_SERVER_ERROR, "The server failed",
+                "Tell the operator the `Request-Id` of the answer: the cause is in the log under it."),
+            Code::Unavailable => sheet("unavailable", StatusCode::SERVICE_UNAVAILABLE, "The server cannot take this now",
+                "Send the request again later."),
+        }
+    }
+}
+
+/// A refusal on its way to the client.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    code: Code,
+    detail: Cow<'static, str>,
+}
+
+impl Problem {
+    /// A refusal with its own sentence.
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+
+    /// Something about the request itself is wrong.
+    pub fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Code::InvalidRequest, detail)
+    }
+
+    /// Nothing of that name, or nothing that the caller may know of.
+    pub fn not_found(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Code::NotFound, detail)
+    }
+}
+
+#[derive(Serialize)]
+struct ProblemBody<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let sheet = self.code.sheet();
+        let body = ProblemBody {
+            r#type: format!("/problems/{}", sheet.word),
+            title: sheet.title,
+            status: sheet.status.as_u16(),
+            detail: &self.detail,
+            code: sheet.word,
+        };
+        let body = serde_json::to_vec(&body).expect("strings and a number always make JSON");
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = sheet.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if sheet.status == StatusCode::TOO_MANY_REQUESTS || sheet.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()));
+        }
+        if self.code == Code::Unauthorized {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// No wildcard arm: a new refusal does not compile until somebody has chosen
+/// its code.
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let code = match &refusal {
+            Refusal::Invalid(_) => Code::InvalidRequest,
+            Refusal::NoSession(_) | Refusal::SessionGone | Refusal::NoJob(_) | Refusal::NoModule(_) | Refusal::NoFile(_)
+            | Refusal::NoParam(_) | Refusal::NoTenant(_) | Refusal::NoKey(_) => Code::NotFound,
+            Refusal::Conflict(_) | Refusal::NotReady { .. } => Code::Conflict,
+            Refusal::Precondition(_) => Code::PreconditionFailed,
+            Refusal::TooLarge { .. } => Code::PayloadTooLarge,
+            Refusal::InvalidModule(_) => Code::InvalidModule,
+            Refusal::UnsupportedModule(_) => Code::UnsupportedModule,
+            Refusal::Quota(_) => Code::QuotaExceeded,
+            Refusal::SessionFull(_) | Refusal::StorageFull => Code::StorageFull,
+            Refusal::Unavailable(_) => Code::Unavailable,
+            Refusal::Internal => Code::Internal,
+            Refusal::Admission(admission) => match admission {
+                admission::Refusal::Draining => Code::Unavailable,
+                admission::Refusal::ServerFull { .. } | admission::Refusal::LaneFull { .. } => Code::QueueFull,
+                admission::Refusal::UnknownSession { .. } => Code::NotFound,
+                admission::Refusal::SessionBusy { .. } => Code::SessionBusy,
+            },
+        };
+        Problem::new(code, refusal.to_string())
+    }
+}
+
+/// `GET /problems/{code}`: what a code means and what to do about it.
+pub(super) async fn page(Path(word): Path<String>) -> Result<Response, Problem> {
+    let known = Code::ALL.into_iter().map(Code::sheet).find(|sheet| sheet.word == word);
+    let sheet = known.ok_or_else(|| Problem::not_found("no problem has that code"))?;
+    let text = format!("{}\n\n{}\n\nStatus {}.\n\n{}\n", sheet.word, sheet.title, sheet.status, sheet.advice);
+    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    Ok((headers, text).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_listed_once_and_names_a_refusal() {
+        let mut words: Vec<_> = Code::ALL.iter().map(|code| code.sheet().word).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), Code::ALL.len());
+        for code in Code::ALL {
+            let sheet = code.sheet();
+            assert!(sheet.status.is_client_error() || sheet.status.is_server_error(), "{}", sheet.word);
+            assert!(sheet.advice.ends_with('.'), "{}", sheet.word);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The shapes that all nouns of the API share: JSON bodies, query strings,
+//! lists, times.
+//!
+//! Promise: whatever a client sends, a refusal has the one shape of
+//! [`Problem`]; axum's own plain-text answers never get out.
+
+use axum::body::Body;
+use axum::extract::FromRequest;
+use axum::extract::FromRequestParts;
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::http::HeaderName;
+use axum::http::header;
+use axum::http::request::Parts;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use serde::Deserialize;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::clock::Timestamp;
+use crate::http::content::next_piece;
+use crate::http::problem::Code;
+use crate::http::problem::Problem;
+use crate::limits;
+use crate::store::Page;
+use crate::store::PageOf;
+
+/// A JSON body: `application/json`, bounded, without unknown fields.
+pub(super) struct Json<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        // A form of another site can send any body but not this type (B33).
+        if !is_json(request.headers()) {
+            let detail = "a JSON body is sent with `Content-Type: application/json`";
+            return Err(Problem::new(Code::UnsupportedMediaType, detail));
+        }
+        let bytes = whole_body(request.into_body(), limits::JSON_BYTES_MAX).await?;
+        serde_json::from_slice(&bytes).map(Json).map_err(|error| Problem::invalid(format!("the JSON body is wrong: {error}")))
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(bytes) => ([(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
+            Err(error) => {
+                tracing::error!(%error, "an answer could not be written as JSON");
+                Problem::new(Code::Internal, "the server failed to write the answer; its log says why").into_response()
+            }
+        }
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let kind = kind.split(';').next().unwrap_or("").trim();
+    kind.eq_ignore_ascii_case("application/json")
+}
+
+/// Reads a body of at most `bytes_max` into memory.
+pub(super) async fn whole_body(mut body: Body, bytes_max: usize) -> Result<bytes::Bytes, Problem> {
+    let mut whole = bytes::BytesMut::new();
+    while let Some(piece) = next_piece(&mut body).await? {
+        if whole.len() + piece.len() > bytes_max {
+            let detail = format!("the body has more than {bytes_max} bytes, the most that is taken here");
+            return Err(Problem::new(Code::PayloadTooLarge, detail));
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.freeze())
+}
+
+/// A query string without unknown names.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        axum::extract::Query::try_from_uri(&parts.uri)
+            .map(|query| Query(query.0))
+            .map_err(|error| Problem::invalid(format!("the query string is wrong: {}", deepest(&error))))
+    }
+}
+
+/// The innermost cause: axum's own words around it name Rust types.
+fn deepest(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(below) = cause.source() {
+        cause = below;
+    }
+    cause.to_string()
+}
+
+/// Parts of the path, percent-decoded.
+pub(super) struct Path<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        path.map(|path| Path(path.0)).map_err(|error| Problem::invalid(format!("the path is wrong: {error}")))
+    }
+}
+
+/// `?limit=` and `?cursor=` of a list.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PageQuery {
+    pub(super) limit: Option<usize>,
+    pub(super) cursor: Option<String>,
+}
+
+/// What part of a list is asked for, within the bounds.
+pub(super) fn page_request(limit: Option<usize>, cursor: Option<String>) -> Result<PageOf, Problem> {
+    let limit = limit.unwrap_or(limits::PAGE_DEFAULT);
+    if !(1..=limits::PAGE_MAX).contains(&limit) {
+        return Err(Problem::invalid(format!("`limit` is {limit}, and must be from 1 to {}", limits::PAGE_MAX)));
+    }
+    Ok(PageOf { limit, cursor })
+}
+
+/// One page of a list.
+#[derive(Serialize)]
+pub(super) struct ListView<V> {
+    items: Vec<V>,
+    next_cursor: Option<String>,
+}
+
+impl<V> ListView<V> {
+    /// The page with each item as the client sees it.
+    pub(super) fn of<T>(page: Page<T>, view: impl Fn(T) -> V) -> Self {
+        Self { items: page.items.into_iter().map(view).collect(), next_cursor: page.next }
+    }
+
+    /// A list that fits into one page.
+    pub(super) fn whole(items: Vec<V>) -> Self {
+        Self { items, next_cursor: None }
+    }
+}
+
+/// A moment as RFC 3339 in UTC, to the microsecond.
+pub(super) fn rfc3339(moment: Timestamp) -> String {
+    let nanos = i128::from(moment.micros()) * 1_000;
+    OffsetDateTime::from_unix_timestamp_nanos(nanos)
+        .ok()
+        .and_then(|moment| moment.format(&Rfc3339).ok())
+        // Only a clock beyond the year 9999 gets here.
+        .unwrap_or_else(|| "9999-12-31T23:59:59Z".to_owned())
+}
+
+/// The text of a header, if it is there; a header that is no text is an error.
+pub(super) fn header_text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Problem> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    let text = value.to_str().map_err(|_| Problem::invalid(format!("the header `{name}` is not plain text")))?;
+    Ok(Some(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_utc_in_rfc_3339() {
+        assert_eq!(rfc3339(Timestamp::from_micros(0)), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(Timestamp::from_micros(1_795_000_000_123_456)), "2026-11-18T11:06:40.123456Z");
+    }
+
+    #[test]
+    fn a_limit_stays_within_its_bounds() {
+        assert_eq!(page_request(None, None).unwrap().limit, 50);
+        assert!(page_request(Some(0), None).is_err());
+        assert!(page_request(Some(501), None).is_err());
+    }
+}

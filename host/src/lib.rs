@@ -1,0 +1,17 @@
+//! Sessile runs other people's WebAssembly jobs in sessions, one transaction
+//! per job.
+//!
+//! Start reading at `service/journey.rs`: the walk of one job, top to bottom.
+//! ARCHITECTURE.md has the map.
+
+pub mod ids;
+pub mod limits;
+pub mod clock;
+pub mod model;
+pub mod queue;
+pub mod engine;
+pub mod store;
+pub mod service;
+pub mod http;
+pub mod config;
+pub mod cli;

@@ -1,0 +1,131 @@
+//! Every bound of the server, by name, with its reason.
+//!
+//! Promise: no line, cache, body or wait is longer than a number written here
+//! or in the configuration. At the bound we refuse with words.
+//!
+//! Not here: which of them an operator may turn (`config`).
+
+use std::time::Duration;
+
+/// A module: the largest real one we know (CPython) has 26 MB.
+pub const MODULE_BYTES_MAX: usize = 64 << 20;
+/// Uploads held in memory at once; with [`MODULE_BYTES_MAX`] this bounds their memory.
+pub const UPLOADS_MAX: usize = 4;
+/// The body of any JSON request. A job's stdin travels in one, so it is not tiny.
+pub const JSON_BYTES_MAX: usize = 1 << 20;
+/// How deep JSON may nest, in requests and in a job's result, so that no parser recurses far.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// A file written over HTTP, streamed through a spool file on disk.
+pub const FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// Parameters: a name is an identifier or a path-like word.
+pub const PARAM_NAME_BYTES_MAX: usize = 256;
+/// Parameters: larger things belong in a file.
+pub const PARAM_VALUE_BYTES_MAX: usize = 64 << 10;
+/// Parameters of one session; they are copied for each job.
+pub const PARAMS_MAX: usize = 1_000;
+/// Names and values of one session together.
+pub const PARAMS_BYTES_MAX: usize = 1 << 20;
+
+/// Arguments of a job. A million empty ones would fit in the JSON body and cost more in the guest.
+pub const ARGS_MAX: usize = 1_024;
+/// Environment variables of a job.
+pub const ENV_MAX: usize = 256;
+/// Labels of a job: they are for finding it again.
+pub const LABELS_MAX: usize = 32;
+/// A label's name or value.
+pub const LABEL_BYTES_MAX: usize = 128;
+/// What a job may hand back as its JSON result; more belongs in a file.
+pub const RESULT_BYTES_MAX: usize = 256 << 10;
+/// The message beside a job's progress.
+pub const PROGRESS_BYTES_MAX: usize = 1 << 10;
+/// One line that a job logs; longer ones are cut.
+pub const LOG_LINE_BYTES_MAX: usize = 4 << 10;
+/// Lines that one run may log; the rest is dropped, since the log is everybody's.
+pub const LOG_LINES_MAX: u32 = 1_000;
+/// A sentence about a job's end, backtrace included.
+pub const DETAIL_BYTES_MAX: usize = 8 << 10;
+
+/// One job, unless it asks for less.
+pub const WALL_DEFAULT: Duration = Duration::from_secs(30);
+/// One job may ask for this much and no more.
+pub const WALL_MAX: Duration = Duration::from_secs(3_600);
+/// Processor time of one job, unless it asks for less.
+pub const CPU_DEFAULT: Duration = Duration::from_secs(30);
+/// Processor time that one job may ask for.
+pub const CPU_MAX: Duration = Duration::from_secs(3_600);
+/// All memories and tables of one job together, unless it asks for less or more.
+pub const MEMORY_BYTES_DEFAULT: u64 = 256 << 20;
+/// What one job may ask for; also the size of the pool's memory slots.
+pub const MEMORY_BYTES_MAX: u64 = 1 << 30;
+/// Below this no real program starts, so a smaller number is a mistake.
+pub const MEMORY_BYTES_MIN: u64 = 64 << 10;
+/// Each of stdout and stderr, unless a job asks for less or more.
+pub const OUTPUT_BYTES_DEFAULT: u64 = 1 << 20;
+/// Each of stdout and stderr: both are kept in memory while the job runs.
+pub const OUTPUT_BYTES_MAX: u64 = 16 << 20;
+/// All files of one session together.
+pub const SESSION_BYTES_MAX: u64 = 1 << 30;
+/// Files, directories and links of one session.
+pub const SESSION_FILES_MAX: u64 = 10_000;
+/// How deep a session's directories may nest; our own walks recurse once per level.
+pub const DEPTH_MAX: usize = 64;
+/// One path in a session, in bytes: what Linux takes in one call, and less.
+pub const PATH_BYTES_MAX: usize = 1_024;
+/// Files that one guest holds open (one took 19,988 otherwise: the whole process's share).
+pub const OPEN_FILES_MAX: usize = 1_000;
+/// Places at which one job may have changed its session, before we look everywhere instead.
+pub const TOUCHED_MAX: usize = 20_000;
+/// Clocks and files that one call of a guest may wait for at once.
+pub const POLL_MAX: u32 = 1_024;
+/// What one call of a guest may make the host copy.
+pub const HOSTCALL_BYTES_MAX: usize = 8 << 20;
+
+/// Jobs waiting in one lane, unless configured.
+pub const QUEUE_DEFAULT: usize = 1_000;
+/// Jobs in the server that have not ended: each is a task and its request in memory.
+pub const JOBS_LIVE_MAX: usize = 100_000;
+/// Runs of a job that the server's death cut short, before it counts as lost (R25).
+pub const ATTEMPTS_MAX: u32 = 3;
+/// Units of work waiting for the one writer of the database.
+pub const WRITES_WAITING_MAX: usize = 8_192;
+/// Units that the writer gathers into one commit.
+pub const WRITES_PER_COMMIT_MAX: usize = 512;
+/// Modules kept loaded: each holds mappings of its code, and the kernel allows 65,530.
+pub const MODULES_LOADED_MAX: usize = 1_000;
+
+/// How long a request may wait for its answer with `Prefer: wait`.
+pub const WAIT_MAX: Duration = Duration::from_secs(300);
+/// Items of a list, unless asked for.
+pub const PAGE_DEFAULT: usize = 50;
+/// Items of a list at most.
+pub const PAGE_MAX: usize = 500;
+/// What a client that was turned away for load should wait before it tries again.
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// A piece of a file in the database. Smaller means more rows for the same file,
+/// larger means more to write for one changed byte.
+pub const CHUNK_BYTES: usize = 64 << 10;
+/// Changed content that a commit holds in memory while it waits for the writer;
+/// more than this is read from the working copy when its turn comes.
+pub const COMMIT_MEMORY_BYTES: usize = 256 << 10;
+/// An upload larger than this goes to a temporary file while it comes in.
+pub const SPOOL_MEMORY_BYTES: usize = 256 << 10;
+/// A download larger than this is copied to a temporary file, not to memory.
+pub const FILE_MEMORY_BYTES: u64 = 1 << 20;
+/// Connections for reading that stay open when nobody reads.
+pub const READERS_KEPT: usize = 8;
+/// Working copies that are kept for their sessions' next jobs.
+pub const COPIES_KEPT_MAX: usize = 1_000;
+/// Paths of a working copy that are worth mending one by one; beyond, it is made anew.
+pub const COPY_MENDS_MAX: usize = 64;
+/// What all working copies in memory take together, unless configured.
+pub const WORK_BYTES_DEFAULT: u64 = 1 << 30;
+/// With less free memory-backed storage than this, working copies lie on disk.
+pub const WORK_FREE_BYTES_MIN: u64 = 256 << 20;
+/// Directories waiting for the janitor; beyond, whoever makes new ones helps.
+pub const RUBBISH_WAITING_MAX: usize = 1_000;
+/// Pages of the log (of 4 KiB) after which it is carried over into the database.
+pub const CHECKPOINT_PAGES: u32 = 1_000;
+/// Pages of the log after which the writer itself stops to carry them over.
+pub const LOG_PAGES_MAX: u32 = 65_536;

@@ -1,0 +1,285 @@
+//! Jobs: what was asked for, how far it is, and the steps between.
+//!
+//! ```text
+//!   Queued ──start──► Running ──return──► Committing ──stored──► Over
+//!      └─cancel─► Over   └─cancel, fail─► Over   └─store failed─► Over
+//! ```
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::ids::Digest;
+use crate::ids::JobId;
+use crate::ids::ModuleName;
+use crate::ids::SessionId;
+use crate::limits;
+use crate::model::caller::Owner;
+use crate::model::module::ModuleKind;
+use crate::model::outcome::Outcome;
+use crate::model::session::SessionKey;
+
+/// The number of a job in the order of acceptance, over the whole server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobSeq(pub i64);
+
+/// What one job may use. Anything beyond ends it, with a reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobLimits {
+    pub wall: Duration,
+    pub cpu: Duration,
+    /// All memories and tables of the guest together.
+    pub memory_bytes: u64,
+    /// Each of stdout and stderr.
+    pub output_bytes: u64,
+}
+
+impl Default for JobLimits {
+    fn default() -> Self {
+        Self {
+            wall: limits::WALL_DEFAULT,
+            cpu: limits::CPU_DEFAULT,
+            memory_bytes: limits::MEMORY_BYTES_DEFAULT,
+            output_bytes: limits::OUTPUT_BYTES_DEFAULT,
+        }
+    }
+}
+
+/// What becomes of a job that was running when the server died (R25).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnCrash {
+    /// It runs again, up to [`limits::ATTEMPTS_MAX`] times in all.
+    Rerun,
+    /// It has failed as `lost`.
+    Fail,
+}
+
+/// What the guest is given, apart from its session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inputs {
+    /// The arguments after argv\[0\].
+    pub args: Vec<String>,
+    pub env: BTreeMap<String, String>,
+    pub stdin: Vec<u8>,
+    /// Whether parameters are handed over as `PARAM_<name>` too.
+    pub params_in_env: bool,
+}
+
+/// The session that a job named, and what stood behind the name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedSession {
+    pub id: SessionId,
+    /// The session of that name when the job was accepted; `None` if there was
+    /// none (R3).
+    pub key: Option<SessionKey>,
+}
+
+/// A job that may be accepted: checked, and its module found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewJob {
+    pub id: JobId,
+    pub owner: Owner,
+    pub module: ModuleName,
+    pub version: u32,
+    pub digest: Digest,
+    pub kind: ModuleKind,
+    pub session: Option<NamedSession>,
+    pub inputs: Inputs,
+    pub limits: JobLimits,
+    pub on_crash: OnCrash,
+    pub labels: BTreeMap<String, String>,
+    /// Of the request as the client sent it, so that a retry is known (R2).
+    pub fingerprint: Digest,
+    pub created_at: Timestamp,
+}
+
+/// How far a job is, in the words of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum JobState {
+    Queued,
+    Running,
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+impl JobState {
+    /// All states, in the order of a job's life.
+    pub const ALL: [JobState; 5] =
+        [JobState::Queued, JobState::Running, JobState::Succeeded, JobState::Failed, JobState::Cancelled];
+
+    /// The word in the API and in the store.
+    pub fn word(self) -> &'static str {
+        match self {
+            JobState::Queued => "queued",
+            JobState::Running => "running",
+            JobState::Succeeded => "succeeded",
+            JobState::Failed => "failed",
+            JobState::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether nothing will change about the job any more.
+    pub fn is_over(self) -> bool {
+        match self {
+            JobState::Queued | JobState::Running => false,
+            JobState::Succeeded | JobState::Failed | JobState::Cancelled => true,
+        }
+    }
+}
+
+impl From<&Outcome> for JobState {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Succeeded => JobState::Succeeded,
+            Outcome::Failed { .. } => JobState::Failed,
+            Outcome::Cancelled { .. } => JobState::Cancelled,
+        }
+    }
+}
+
+/// What a guest used, as measured by the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    pub wall: Duration,
+    pub cpu: Duration,
+    pub memory_peak_bytes: u64,
+}
+
+/// What a guest printed to one stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Printed {
+    /// The bytes up to the limit.
+    pub bytes: Vec<u8>,
+    /// Whether there was more.
+    pub truncated: bool,
+}
+
+/// How far the guest says it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// From 0 to 1.
+    pub fraction: f64,
+    pub message: String,
+}
+
+/// A job as it is on record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    pub seq: JobSeq,
+    pub id: JobId,
+    pub owner: Owner,
+    pub module: ModuleName,
+    pub version: u32,
+    pub digest: Digest,
+    pub session: Option<NamedSession>,
+    /// Whether it runs, or ran, inside that session; before it starts, whether
+    /// that session existed when it was accepted.
+    pub session_active: bool,
+    pub state: JobState,
+    /// `None` until the job is over.
+    pub outcome: Option<Outcome>,
+    /// The JSON text that the guest handed back.
+    pub result: Option<String>,
+    /// How often it was started.
+    pub attempt: u32,
+    pub limits: JobLimits,
+    pub labels: BTreeMap<String, String>,
+    pub created_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub spent: Spent,
+    pub stdout_bytes: u64,
+    pub stderr_bytes: u64,
+    pub stdout_truncated: bool,
+    pub stderr_truncated: bool,
+}
+
+/// Where a job stands on its walk through the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Accepted, waiting for its turn and a slot.
+    Queued,
+    /// The guest runs. Nothing it did can be seen from outside yet.
+    Running,
+    /// The guest has returned and its work is being made permanent.
+    Committing,
+    /// Over. No step leads out of here.
+    Over,
+}
+
+/// What may happen to a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It got its turn and a slot.
+    Start,
+    /// The guest ended with success.
+    Return,
+    /// The guest ended in any other way.
+    Fail,
+    /// Somebody wants it stopped.
+    Cancel,
+    /// The commit is durable.
+    Stored,
+    /// The commit is not there, and will not be.
+    StoreFailed,
+}
+
+/// A step that a job at that stage cannot take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a job that is {stage:?} cannot take the step {step:?}")]
+pub struct IllegalStep {
+    stage: Stage,
+    step: Step,
+}
+
+impl Stage {
+    /// The stage after `step`, or why there is none.
+    pub fn after(self, step: Step) -> Result<Stage, IllegalStep> {
+        match (self, step) {
+            (Stage::Queued, Step::Start) => Ok(Stage::Running),
+            (Stage::Running, Step::Return) => Ok(Stage::Committing),
+            (Stage::Queued | Stage::Running, Step::Cancel) => Ok(Stage::Over),
+            (Stage::Running, Step::Fail) => Ok(Stage::Over),
+            // From here on the disk decides, so a cancel comes too late.
+            (Stage::Committing, Step::Stored | Step::StoreFailed) => Ok(Stage::Over),
+            (stage, step) => Err(IllegalStep { stage, step }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Step::*;
+    use super::*;
+
+    /// Walks `steps` from `Queued`; the one place these tests touch the API.
+    #[track_caller]
+    fn check(steps: &[Step], expected: Option<Stage>) {
+        let end = steps.iter().try_fold(Stage::Queued, |stage, step| stage.after(*step));
+        assert_eq!(end.ok(), expected, "{steps:?}");
+    }
+
+    #[test]
+    fn r32_a_cancel_wins_until_the_commit_begins() {
+        check(&[Cancel], Some(Stage::Over));
+        check(&[Start, Cancel], Some(Stage::Over));
+        check(&[Start, Return, Cancel], None);
+    }
+
+    #[test]
+    fn a_job_commits_only_after_its_guest_returned() {
+        check(&[Start, Return, Stored], Some(Stage::Over));
+        check(&[Start, Return, StoreFailed], Some(Stage::Over));
+        check(&[Start, Stored], None);
+        check(&[Stored], None);
+        check(&[Start, Fail, Stored], None);
+    }
+
+    #[test]
+    fn no_step_leads_out_of_the_end() {
+        for step in [Start, Return, Fail, Cancel, Stored, StoreFailed] {
+            check(&[Cancel, step], None);
+        }
+    }
+}

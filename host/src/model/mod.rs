@@ -1,0 +1,15 @@
+//! The rulebook: what tenants, modules, sessions and jobs are, and what may
+//! happen to them.
+//!
+//! Promise: no input or output, no clock, no tasks. The same question always
+//! gets the same answer, so every rule here has plain unit tests.
+//!
+//! Not here: how any of it is stored (`store`) or written in JSON (`http`).
+
+pub mod caller;
+pub mod module;
+pub mod path;
+pub mod params;
+pub mod session;
+pub mod job;
+pub mod outcome;

@@ -1,0 +1,157 @@
+//! Sessions: a directory, parameters and a queue under one id.
+//!
+//! ```text
+//!   created ──► Active ──drop, a job is running──► Marked ──that job ended──► Gone
+//!                  └───────────drop, none is running─────────────────────────────▲
+//! ```
+//!
+//! A marked session takes no new job and no new write (R19). The creator's and
+//! the pending session (R13, R15) will be further states of this machine; no
+//! request can bring one about yet.
+
+use crate::clock::Timestamp;
+use crate::ids::SessionId;
+use crate::limits::SESSION_BYTES_MAX;
+use crate::limits::SESSION_FILES_MAX;
+use crate::model::caller::Owner;
+
+/// Which incarnation of a session is meant: an id may be used again after its
+/// session is gone, this number never is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionKey(pub i64);
+
+/// The life of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SessionState {
+    /// Jobs run in it.
+    Active,
+    /// Dropped while a job ran in it: gone when that job has stopped.
+    Marked,
+    /// Its id, files and parameters exist no more.
+    Gone,
+}
+
+/// What may happen to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionStep {
+    /// Dropped from outside, while no job ran in it.
+    DropIdle,
+    /// Dropped from outside, while a job ran in it.
+    DropRunning,
+    /// The last job that ran in it has ended.
+    LastJobEnded,
+}
+
+/// A step that a session in that state cannot take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a session that is {state:?} cannot take the step {step:?}")]
+pub struct IllegalSessionStep {
+    state: SessionState,
+    step: SessionStep,
+}
+
+impl SessionState {
+    /// The state after `step`, or why there is none.
+    pub fn after(self, step: SessionStep) -> Result<SessionState, IllegalSessionStep> {
+        use SessionState::*;
+        use SessionStep::*;
+        match (self, step) {
+            (Active | Marked, DropIdle) => Ok(Gone),
+            (Active | Marked, DropRunning) => Ok(Marked),
+            // An active session outlives its jobs.
+            (Active, LastJobEnded) => Ok(Active),
+            (Marked, LastJobEnded) => Ok(Gone),
+            (Gone, _) => Err(IllegalSessionStep { state: self, step }),
+        }
+    }
+
+    /// Whether new jobs and writes may enter.
+    pub fn takes_requests(self) -> bool {
+        matches!(self, SessionState::Active)
+    }
+}
+
+/// What a request finds when its session's turn is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum QueueMode {
+    /// Wait for a place at the head of the line.
+    Wait,
+    /// Be turned away as `session-busy` (R11).
+    Reject,
+}
+
+/// How much a session may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// All files together, in bytes.
+    pub bytes: u64,
+    /// Files, directories and links together.
+    pub files: u64,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self { bytes: SESSION_BYTES_MAX, files: SESSION_FILES_MAX }
+    }
+}
+
+/// How much a session holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// All files together, in bytes.
+    pub bytes: u64,
+    /// Files, directories and links together.
+    pub files: u64,
+}
+
+/// A session as of its last commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    pub key: SessionKey,
+    pub id: SessionId,
+    pub owner: Owner,
+    pub state: SessionState,
+    pub queue: QueueMode,
+    pub limits: SessionLimits,
+    pub usage: Usage,
+    /// The number of the last commit; 0 for a session that nothing changed yet.
+    pub commit: u64,
+    pub created_at: Timestamp,
+    pub last_used_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SessionState::*;
+    use super::SessionStep::*;
+    use super::*;
+
+    #[track_caller]
+    fn check(steps: &[SessionStep], expected: Option<SessionState>) {
+        let end = steps.iter().try_fold(Active, |state, step| state.after(*step));
+        assert_eq!(end.ok(), expected, "{steps:?}");
+    }
+
+    #[test]
+    fn r19_a_dropped_session_is_gone_when_its_job_has_stopped() {
+        check(&[DropIdle], Some(Gone));
+        check(&[DropRunning], Some(Marked));
+        check(&[DropRunning, LastJobEnded], Some(Gone));
+        check(&[DropRunning, DropRunning, LastJobEnded], Some(Gone));
+        check(&[LastJobEnded], Some(Active));
+    }
+
+    #[test]
+    fn nothing_happens_to_a_session_that_is_gone() {
+        check(&[DropIdle, DropIdle], None);
+        check(&[DropIdle, LastJobEnded], None);
+        check(&[DropRunning, LastJobEnded, DropRunning], None);
+    }
+
+    #[test]
+    fn r19_a_marked_session_is_unusable_at_once() {
+        assert!(Active.takes_requests());
+        assert!(!Marked.takes_requests());
+        assert!(!Gone.takes_requests());
+    }
+}

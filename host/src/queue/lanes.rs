@@ -1,0 +1,224 @@
+//! The lanes: one line of waiting requests per session id.
+//!
+//! Comes in: a request that [`admission`](super::admission) has let in.
+//! Goes out: to [`slots`](super::slots), once it is first in its line.
+//!
+//! Promise: two requests of one lane never hold a turn at the same time, and
+//! turns are given in the order in which [`Lanes::join`] was called (R7). A
+//! lane that nobody waits in leaves nothing in memory (R9).
+//!
+//! Not here: who may enter (admission), and how many jobs run at once (slots).
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+
+use tokio::sync::oneshot;
+
+use crate::ids::SessionId;
+use crate::model::caller::Owner;
+
+/// Which line: the session id that was named, within the principal, so that
+/// nobody can hold up another's session by naming it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LaneKey {
+    pub owner: Owner,
+    pub session: SessionId,
+}
+
+/// All lines of the server. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Lanes {
+    lanes: Arc<Mutex<HashMap<LaneKey, Lane>>>,
+}
+
+/// A lane exists exactly while somebody holds its turn.
+#[derive(Default)]
+struct Lane {
+    next_ticket: u64,
+    /// Those that wait, by ticket: the lowest is next.
+    waiting: BTreeMap<u64, oneshot::Sender<Turn>>,
+}
+
+/// How long a lane is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Length {
+    /// Whether somebody has the turn.
+    pub busy: bool,
+    /// How many wait behind.
+    pub waiting: usize,
+}
+
+/// A place in a line. Dropping it leaves the line.
+pub struct Place {
+    lanes: Lanes,
+    key: LaneKey,
+    ticket: u64,
+    call: oneshot::Receiver<Turn>,
+}
+
+/// The right to work on the session. Dropping it lets the next one in.
+pub struct Turn {
+    lanes: Lanes,
+    /// `None` once the turn was handed on.
+    key: Option<LaneKey>,
+}
+
+impl Lanes {
+    /// Takes the next place in the line of `key`.
+    pub fn join(&self, key: LaneKey) -> Place {
+        let (caller, call) = oneshot::channel();
+        let mut lanes = self.lock();
+        let is_new = !lanes.contains_key(&key);
+        let lane = lanes.entry(key.clone()).or_default();
+        let ticket = lane.next_ticket;
+        lane.next_ticket += 1;
+        if is_new {
+            // Nobody is before us. `call` still lives, so the send cannot fail.
+            let _ = caller.send(Turn { lanes: self.clone(), key: Some(key.clone()) });
+        } else {
+            lane.waiting.insert(ticket, caller);
+        }
+        drop(lanes);
+        Place { lanes: self.clone(), key, ticket, call }
+    }
+
+    /// How long the line of `key` is now.
+    pub fn length(&self, key: &LaneKey) -> Length {
+        match self.lock().get(key) {
+            Some(lane) => Length { busy: true, waiting: lane.waiting.len() },
+            None => Length::default(),
+        }
+    }
+
+    /// How many lanes exist: those in which somebody has a turn.
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<LaneKey, Lane>> {
+        // A panic while the lock was held could only come from the allocator;
+        // the map is whole between any two statements of ours.
+        self.lanes.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Gives the turn of `key` to the first who still wants it, or ends the lane.
+    fn hand_on(&self, key: LaneKey) {
+        let mut lanes = self.lock();
+        let Some(lane) = lanes.get_mut(&key) else { return };
+        let mut turn = Turn { lanes: self.clone(), key: Some(key.clone()) };
+        while let Some((_, caller)) = lane.waiting.pop_first() {
+            match caller.send(turn) {
+                Ok(()) => return,
+                // That one left between our look and the call.
+                Err(unwanted) => turn = unwanted,
+            }
+        }
+        // The lock is held, so this turn must not hand itself on when it drops.
+        turn.key = None;
+        lanes.remove(&key);
+    }
+}
+
+impl Place {
+    /// Waits until this place is first in its line.
+    pub async fn turn(mut self) -> Turn {
+        match (&mut self.call).await {
+            Ok(turn) => turn,
+            // A caller is dropped only by `Place::drop`, which has not run, or
+            // after it has sent the turn.
+            Err(_) => unreachable!("a place in a line is always called"),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(lane) = self.lanes.lock().get_mut(&self.key) {
+            lane.waiting.remove(&self.ticket);
+        }
+        // If the turn was already sent, it lies in `call` and is dropped with
+        // it, after the lock above was given back: the next one is let in.
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.lanes.hand_on(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(session: &str) -> LaneKey {
+        let owner = Owner { tenant: "t".parse().unwrap(), principal: "p".parse().unwrap() };
+        LaneKey { owner, session: session.parse().unwrap() }
+    }
+
+    /// Whether the place has been called, without waiting.
+    fn called(place: &mut Place) -> bool {
+        !place.call.is_empty()
+    }
+
+    #[tokio::test]
+    async fn r7_turns_are_given_one_at_a_time_and_in_order() {
+        let lanes = Lanes::default();
+        let first = lanes.join(key("s"));
+        let mut second = lanes.join(key("s"));
+        let mut third = lanes.join(key("s"));
+        let turn = first.turn().await;
+        assert!(!called(&mut second) && !called(&mut third));
+        drop(turn);
+        assert!(called(&mut second) && !called(&mut third));
+        drop(second.turn().await);
+        assert!(called(&mut third));
+    }
+
+    #[tokio::test]
+    async fn r8_lanes_do_not_wait_for_each_other() {
+        let lanes = Lanes::default();
+        let _one = lanes.join(key("one")).turn().await;
+        let _two = lanes.join(key("two")).turn().await;
+        assert_eq!(lanes.count(), 2);
+    }
+
+    #[tokio::test]
+    async fn one_that_leaves_the_line_holds_nobody_up() {
+        let lanes = Lanes::default();
+        let turn = lanes.join(key("s")).turn().await;
+        let second = lanes.join(key("s"));
+        let third = lanes.join(key("s"));
+        assert_eq!(lanes.length(&key("s")), Length { busy: true, waiting: 2 });
+        drop(second);
+        drop(turn);
+        drop(third.turn().await);
+        assert_eq!(lanes.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn one_that_leaves_after_the_call_passes_the_turn_on() {
+        let lanes = Lanes::default();
+        let turn = lanes.join(key("s")).turn().await;
+        let second = lanes.join(key("s"));
+        let third = lanes.join(key("s"));
+        drop(turn);
+        drop(second);
+        drop(third.turn().await);
+        assert_eq!(lanes.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn r9_a_million_names_leave_nothing_in_memory() {
+        let lanes = Lanes::default();
+        for number in 0..1_000_000 {
+            drop(lanes.join(key(&format!("id-{number}"))).turn().await);
+        }
+        assert_eq!(lanes.count(), 0);
+    }
+}

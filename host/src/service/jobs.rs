@@ -1,0 +1,253 @@
+//! Jobs as a caller sees them: hand in, look, wait, cancel, read what was
+//! printed.
+//!
+//! Promise: an accepted job is durable, and then walks by itself
+//! ([`journey`](super::journey)); none of the calls here has to be awaited to
+//! its end for that.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use crate::clock;
+use crate::engine::Output;
+use crate::ids::Digest;
+use crate::ids::JobId;
+use crate::ids::SessionId;
+use crate::model::caller::Owner;
+use crate::model::job::Inputs;
+use crate::model::job::Job;
+use crate::model::job::JobLimits;
+use crate::model::job::NamedSession;
+use crate::model::job::NewJob;
+use crate::model::job::OnCrash;
+use crate::model::job::Progress;
+use crate::model::module::ModuleRef;
+use crate::model::session::QueueMode;
+use crate::model::session::Session;
+use crate::queue::admission;
+use crate::queue::admission::Admitted;
+use crate::queue::admission::Facts;
+use crate::queue::admission::Named;
+use crate::queue::lanes::LaneKey;
+use crate::queue::lanes::Place;
+use crate::service::Service;
+use crate::service::live::LiveJob;
+use crate::service::refusal::Refusal;
+use crate::store::Accepted;
+use crate::store::JobFilter;
+use crate::store::Page;
+use crate::store::PageOf;
+use crate::store::QueuedJob;
+use crate::store::Receipt;
+use crate::store::Stream;
+
+/// A cancel answers when the guest has stopped, or after this long.
+const CANCEL_WAIT: Duration = Duration::from_secs(10);
+
+/// What a client asks for, checked by itself.
+#[derive(Clone, Debug)]
+pub struct JobOrder {
+    /// `None` lets the server choose.
+    pub id: Option<JobId>,
+    pub module: ModuleRef,
+    pub session: Option<SessionId>,
+    /// What the request says about waiting for the session's turn, if anything.
+    pub queue: Option<QueueMode>,
+    pub inputs: Inputs,
+    pub limits: JobLimits,
+    pub on_crash: OnCrash,
+    pub labels: BTreeMap<String, String>,
+    /// Of the request as it was sent, so that a retry is known (R2).
+    pub fingerprint: Digest,
+}
+
+/// A job's output: what was printed so far, or all of it.
+pub enum Printout {
+    /// The job is over, and this is what it printed.
+    Whole(Vec<u8>),
+    /// The job may print more.
+    Growing(Arc<Output>),
+}
+
+impl Service {
+    /// Hands in a job; durable when this answers. The same id with the same
+    /// request gives the job that was accepted then, and runs nothing (R2).
+    pub async fn submit(&self, owner: &Owner, order: JobOrder) -> Result<Job, Refusal> {
+        let id = order.id.clone().unwrap_or_else(JobId::random);
+        // A retry gets the old answer whatever has changed since: its session
+        // may be busy now, or its module gone.
+        let known = match &order.id {
+            Some(id) => self.inner.store.known_job(owner, id, &order.fingerprint).await?,
+            None => None,
+        };
+        let accepted = match known {
+            Some(accepted) => accepted,
+            None => self.accept(owner, &id, order).await?,
+        };
+        match accepted {
+            Accepted::New(_) => self.job(owner, &id).await,
+            Accepted::Known(job) => Ok(*job),
+            Accepted::Conflict => Err(Refusal::Conflict(format!(
+                "a job with the id `{id}` was submitted before with another request; choose another id"
+            ))),
+        }
+    }
+
+    async fn accept(&self, owner: &Owner, id: &JobId, order: JobOrder) -> Result<Accepted, Refusal> {
+        let version = self.runnable(&owner.tenant, &order.module).await?;
+        let session = match &order.session {
+            Some(id) => self.inner.store.session(owner, id).await?,
+            None => None,
+        };
+        let job = NewJob {
+            id: id.clone(),
+            owner: owner.clone(),
+            module: version.name,
+            version: version.version,
+            digest: version.digest,
+            kind: version.kind,
+            session: order.session.map(|id| NamedSession { id, key: session.as_ref().map(|session| session.key) }),
+            inputs: order.inputs,
+            limits: order.limits,
+            on_crash: order.on_crash,
+            labels: order.labels,
+            fingerprint: order.fingerprint,
+            created_at: clock::now(),
+        };
+        let (place, receipt) = self.enter(&job, session.as_ref(), order.queue)?;
+        // From here on the job may be durable at any moment, so the rest must
+        // not depend on a client that waits.
+        let service = self.clone();
+        let accepted = self.inner.tasks.spawn(async move {
+            let accepted = receipt.await?;
+            if let Accepted::New(seq) = accepted {
+                service.set_out(QueuedJob { seq, job, attempts: 0 }, place);
+            }
+            Ok(accepted)
+        });
+        accepted.await.unwrap_or(Err(Refusal::Internal))
+    }
+
+    /// Takes a place in the lane and in the store's line of writes, in one step.
+    fn enter(
+        &self,
+        job: &NewJob,
+        session: Option<&Session>,
+        queue: Option<QueueMode>,
+    ) -> Result<(Option<Place>, Receipt<Accepted>), Refusal> {
+        let _door = self.inner.door.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = job.session.as_ref().map(|named| &named.id);
+        let place = self.admit(&job.owner, named, session, queue)?;
+        Ok((place, self.inner.store.accept(job.clone())))
+    }
+
+    /// Lets a request in, or says why not; with a place in the lane of the
+    /// session that it names, if it has to wait for its turn there.
+    pub(super) fn admit(
+        &self,
+        owner: &Owner,
+        named: Option<&SessionId>,
+        session: Option<&Session>,
+        queue: Option<QueueMode>,
+    ) -> Result<Option<Place>, admission::Refusal> {
+        let inner = &self.inner;
+        let lane = named.map(|id| LaneKey { owner: owner.clone(), session: id.clone() });
+        let facts = Facts {
+            draining: self.is_draining(),
+            jobs_live: inner.live.count(),
+            named: lane.as_ref().map(|lane| {
+                let length = inner.lanes.length(lane);
+                Named {
+                    id: lane.session.clone(),
+                    queue: session.map(|session| session.queue),
+                    waiting: length.waiting,
+                    busy: length.busy,
+                }
+            }),
+            queue,
+            queue_max: inner.settings.queue_max,
+            unknown_sessions: inner.settings.unknown_sessions,
+        };
+        match admission::admit(&facts)? {
+            Admitted::InLane => Ok(lane.map(|lane| inner.lanes.join(lane))),
+            Admitted::Freely => Ok(None),
+        }
+    }
+
+    /// Takes up a job that an earlier server accepted.
+    pub(super) fn resume(&self, queued: QueuedJob) {
+        let lane = queued.job.session.as_ref().and_then(|named| {
+            let unknown = named.key.is_none();
+            let freely = unknown && self.inner.settings.unknown_sessions == admission::UnknownSessions::Parallel;
+            (!freely).then(|| LaneKey { owner: queued.job.owner.clone(), session: named.id.clone() })
+        });
+        let place = lane.map(|lane| self.inner.lanes.join(lane));
+        self.set_out(queued, place);
+    }
+
+    /// Sends an accepted job on its walk.
+    fn set_out(&self, queued: QueuedJob, place: Option<Place>) {
+        let job = LiveJob::new(queued.seq, queued.job.id.clone(), queued.job.limits.output_bytes);
+        let job = Arc::new(job);
+        self.inner.live.enter(&job);
+        let service = self.clone();
+        self.inner.tasks.spawn(async move { service.walk(queued, job, place).await });
+    }
+
+    /// A job on record.
+    pub async fn job(&self, owner: &Owner, id: &JobId) -> Result<Job, Refusal> {
+        let job = self.inner.store.job(owner, id).await?;
+        job.ok_or_else(|| Refusal::NoJob(id.clone()))
+    }
+
+    /// The jobs of an owner, newest first.
+    pub async fn jobs(&self, owner: &Owner, filter: JobFilter, page: PageOf) -> Result<Page<Job>, Refusal> {
+        Ok(self.inner.store.jobs(owner, filter, page).await?)
+    }
+
+    /// How far a job says it is, while it has not ended.
+    pub fn progress(&self, job: &Job) -> Option<Progress> {
+        let live = self.inner.live.get(job.seq)?;
+        let progress = live.live.progress();
+        let progress = progress.borrow();
+        progress.clone()
+    }
+
+    /// Waits until a job has ended, at most `wait`, and gives what is on record
+    /// then. When the server stops, a job that stays queued counts as ended here.
+    pub async fn wait(&self, job: Job, wait: Duration) -> Result<Job, Refusal> {
+        if let Some(live) = self.inner.live.get(job.seq) {
+            // Either way the record says how far it is.
+            let _ = tokio::time::timeout(wait, live.ended()).await;
+        }
+        self.job(&job.owner, &job.id).await
+    }
+
+    /// Stops a job that is queued or runs (R32). A job that is over, or being
+    /// made durable, goes on to its end; the answer says which it is.
+    pub async fn cancel(&self, owner: &Owner, id: &JobId) -> Result<Job, Refusal> {
+        let job = self.job(owner, id).await?;
+        if let Some(live) = self.inner.live.get(job.seq) {
+            live.cancel("it was cancelled by request");
+            if tokio::time::timeout(CANCEL_WAIT, live.ended()).await.is_err() {
+                tracing::warn!(job = %id, "a cancelled job has not ended yet");
+            }
+        }
+        self.job(owner, id).await
+    }
+
+    /// What a job printed, or prints.
+    pub async fn printout(&self, owner: &Owner, id: &JobId, stream: Stream) -> Result<Printout, Refusal> {
+        let job = self.job(owner, id).await?;
+        if let Some(live) = self.inner.live.get(job.seq) {
+            let output = match stream {
+                Stream::Stdout => &live.live.stdout,
+                Stream::Stderr => &live.live.stderr,
+            };
+            return Ok(Printout::Growing(Arc::clone(output)));
+        }
+        Ok(Printout::Whole(self.inner.store.printed(job.seq, stream).await?))
+    }
+}

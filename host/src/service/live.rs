@@ -1,0 +1,217 @@
+//! The jobs that have not ended: how far each is, how to stop it, and who
+//! waits for it.
+//!
+//! Promise: a job is listed here from its acceptance until its end is durable,
+//! so whoever finds it here and waits is told, and whoever does not find it
+//! here reads its end from the store.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Live;
+use crate::ids::JobId;
+use crate::model::job::IllegalStep;
+use crate::model::job::JobSeq;
+use crate::model::job::Stage;
+use crate::model::job::Step;
+use crate::queue::lanes::LaneKey;
+
+/// A job that has not ended.
+pub struct LiveJob {
+    pub seq: JobSeq,
+    pub id: JobId,
+    /// What it prints and how far it says it is.
+    pub live: Arc<Live>,
+    /// Asks the guest to stop.
+    pub stop: CancellationToken,
+    stage: Mutex<Stage>,
+    /// Why it was cancelled, once it was.
+    cancelled: Mutex<Option<&'static str>>,
+    ended: watch::Sender<bool>,
+}
+
+impl LiveJob {
+    /// A job that was just accepted.
+    pub fn new(seq: JobSeq, id: JobId, output_bytes: u64) -> Self {
+        Self {
+            seq,
+            id,
+            live: Arc::new(Live::new(output_bytes)),
+            stop: CancellationToken::new(),
+            stage: Mutex::new(Stage::Queued),
+            cancelled: Mutex::new(None),
+            ended: watch::Sender::new(false),
+        }
+    }
+
+    /// Moves the job on, or says why it cannot be moved.
+    pub fn step(&self, step: Step) -> Result<Stage, IllegalStep> {
+        let mut stage = lock(&self.stage);
+        *stage = stage.after(step)?;
+        Ok(*stage)
+    }
+
+    /// Asks for a stop. Says whether it was in time: a job that commits goes on
+    /// to its end.
+    pub fn cancel(&self, why: &'static str) -> bool {
+        if self.step(Step::Cancel).is_err() {
+            return false;
+        }
+        *lock(&self.cancelled) = Some(why);
+        self.stop.cancel();
+        true
+    }
+
+    /// Why it was cancelled, if it was.
+    pub fn cancelled(&self) -> Option<&'static str> {
+        *lock(&self.cancelled)
+    }
+
+    /// Waits until the job's end is durable. May be dropped at any time.
+    pub async fn ended(&self) {
+        // The sender is ours, so waiting cannot fail.
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+
+    fn is_running(&self) -> bool {
+        match *lock(&self.stage) {
+            Stage::Running | Stage::Committing => true,
+            Stage::Queued | Stage::Over => false,
+        }
+    }
+}
+
+/// All jobs that have not ended.
+#[derive(Default)]
+pub struct LiveJobs {
+    by_seq: Mutex<HashMap<JobSeq, Arc<LiveJob>>>,
+    /// The job that has the turn of a lane.
+    in_lane: Mutex<HashMap<LaneKey, Arc<LiveJob>>>,
+}
+
+impl LiveJobs {
+    /// Lists a job that was just accepted.
+    pub fn enter(&self, job: &Arc<LiveJob>) {
+        lock(&self.by_seq).insert(job.seq, Arc::clone(job));
+    }
+
+    /// Takes the job off the list when the answer is dropped, however that
+    /// comes about, and tells those who wait for it.
+    pub fn until_dropped<'l>(&'l self, job: &'l LiveJob) -> Listed<'l> {
+        Listed { live: self, job }
+    }
+
+    /// The job with that number, if it has not ended.
+    pub fn get(&self, seq: JobSeq) -> Option<Arc<LiveJob>> {
+        lock(&self.by_seq).get(&seq).cloned()
+    }
+
+    /// How many jobs have not ended.
+    pub fn count(&self) -> usize {
+        lock(&self.by_seq).len()
+    }
+
+    /// How many guests run or commit now.
+    pub fn running(&self) -> usize {
+        lock(&self.by_seq).values().filter(|job| job.is_running()).count()
+    }
+
+    /// Asks every job that runs to stop.
+    pub fn cancel_all(&self, why: &'static str) {
+        for job in lock(&self.by_seq).values().filter(|job| job.is_running()) {
+            job.cancel(why);
+        }
+    }
+
+    /// Notes that `job` has the turn of a lane, until the answer is dropped.
+    pub fn take_lane<'l>(&'l self, key: &LaneKey, job: &Arc<LiveJob>) -> InLane<'l> {
+        lock(&self.in_lane).insert(key.clone(), Arc::clone(job));
+        InLane { live: self, key: key.clone() }
+    }
+
+    /// The job that has the turn of a lane.
+    pub fn in_lane(&self, key: &LaneKey) -> Option<Arc<LiveJob>> {
+        lock(&self.in_lane).get(key).cloned()
+    }
+}
+
+/// A job that is on the list; taken off when dropped.
+pub struct Listed<'l> {
+    live: &'l LiveJobs,
+    job: &'l LiveJob,
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        lock(&self.live.by_seq).remove(&self.job.seq);
+        self.job.live.close();
+        self.job.ended.send_replace(true);
+    }
+}
+
+/// A note of who has the turn; taken away when dropped.
+pub struct InLane<'l> {
+    live: &'l LiveJobs,
+    key: LaneKey,
+}
+
+impl Drop for InLane<'_> {
+    fn drop(&mut self) {
+        lock(&self.live.in_lane).remove(&self.key);
+    }
+}
+
+/// Nothing here panics while it holds a lock, and each map is whole between
+/// any two statements.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job() -> Arc<LiveJob> {
+        Arc::new(LiveJob::new(JobSeq(1), JobId::random(), 10))
+    }
+
+    #[test]
+    fn r32_a_cancel_in_the_commit_comes_too_late() {
+        let job = job();
+        job.step(Step::Start).unwrap();
+        job.step(Step::Return).unwrap();
+        assert!(!job.cancel("late"));
+        assert!(!job.stop.is_cancelled());
+        assert_eq!(job.cancelled(), None);
+    }
+
+    #[test]
+    fn a_guest_that_returns_after_its_cancel_does_not_commit() {
+        let job = job();
+        job.step(Step::Start).unwrap();
+        assert!(job.cancel("asked"));
+        assert!(job.step(Step::Return).is_err());
+        assert_eq!(job.cancelled(), Some("asked"));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_told_of_the_end() {
+        let jobs = LiveJobs::default();
+        let job = job();
+        jobs.enter(&job);
+        let waiter = tokio::spawn({
+            let job = jobs.get(JobSeq(1)).unwrap();
+            async move { job.ended().await }
+        });
+        drop(jobs.until_dropped(&job));
+        waiter.await.unwrap();
+        assert!(jobs.get(JobSeq(1)).is_none());
+        job.ended().await;
+    }
+}

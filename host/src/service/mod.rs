@@ -1,0 +1,143 @@
+//! The hall: joins the rooms, and owns every job from its acceptance on.
+//!
+//! Comes in: words that the front door has parsed, with a known caller.
+//! Goes out: to the queue for a turn and a slot, to the engine for a run, to
+//! the store for everything that lasts.
+//!
+//! Promise: a job belongs to the service, never to a connection. What is
+//! answered as done is durable.
+//!
+//! Not here: rules (`model`, `queue::admission`), and how things look in JSON
+//! (`http`).
+
+pub mod journey;
+pub mod jobs;
+pub mod live;
+pub mod sessions;
+pub mod modules;
+pub mod keys;
+pub mod tenants;
+pub mod refusal;
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock;
+use crate::engine::Engine;
+use crate::limits;
+use crate::model::caller::Caller;
+use crate::queue::admission::UnknownSessions;
+use crate::queue::lanes::Lanes;
+use crate::queue::slots::Slots;
+use crate::store::Store;
+use crate::store::StoreError;
+
+use self::keys::KeyRing;
+use self::live::LiveJobs;
+use self::modules::Programs;
+
+/// What the operator has set about queueing.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Guests that run at once.
+    pub slots: usize,
+    /// Requests that may wait in one lane.
+    pub queue_max: usize,
+    pub unknown_sessions: UnknownSessions,
+}
+
+/// The service. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Service {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: Settings,
+    store: Store,
+    engine: Engine,
+    lanes: Lanes,
+    slots: Slots,
+    live: LiveJobs,
+    keys: KeyRing,
+    programs: Programs,
+    /// Held while a job takes its place in the lane and in the store's line of
+    /// writes, so that both lines have the same order: the order in which jobs
+    /// run now is the one in which they would run after a crash (R7, R25).
+    door: Mutex<()>,
+    /// Compilation is the heaviest thing that a tenant can ask for; one at a time.
+    compiler: Semaphore,
+    /// Uploads are held in memory while they are looked at.
+    uploads: Semaphore,
+    /// The walks of jobs and other work that outlives its request.
+    tasks: TaskTracker,
+    /// Cancelled when the server stops: nothing new starts.
+    draining: CancellationToken,
+}
+
+/// What is left of a job's walk once the grace time is over.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Service {
+    /// Joins the rooms and takes up what an earlier server left: jobs that were
+    /// queued are queued again, in their order.
+    pub async fn start(store: Store, engine: Engine, settings: Settings) -> Result<Self, StoreError> {
+        let recovered = store.recover(clock::now()).await?;
+        let keys = store.all_keys().await?.into_iter();
+        let keys = KeyRing::new(keys.map(|key| (key.hash, Caller { owner: key.owner, scopes: key.scopes })));
+        let inner = Inner {
+            settings,
+            store,
+            engine,
+            lanes: Lanes::default(),
+            slots: Slots::new(settings.slots),
+            live: LiveJobs::default(),
+            keys,
+            programs: Programs::default(),
+            door: Mutex::new(()),
+            compiler: Semaphore::new(1),
+            uploads: Semaphore::new(limits::UPLOADS_MAX),
+            tasks: TaskTracker::new(),
+            draining: CancellationToken::new(),
+        };
+        let service = Self { inner: Arc::new(inner) };
+        service.inner.store.collect_artefacts(service.inner.engine.fingerprint()).await?;
+        for (tenant, version) in recovered.compiling {
+            service.compile_in_background(tenant, version);
+        }
+        for job in recovered.queued {
+            service.resume(job);
+        }
+        Ok(service)
+    }
+
+    /// The API keys.
+    pub fn keys(&self) -> &KeyRing {
+        &self.inner.keys
+    }
+
+    /// Whether the server is stopping.
+    pub fn is_draining(&self) -> bool {
+        self.inner.draining.is_cancelled()
+    }
+
+    /// Stops: no new work, running jobs get `grace` to end and are cancelled
+    /// then, queued ones stay for the next start.
+    pub async fn drain(&self, grace: Duration) {
+        self.inner.draining.cancel();
+        self.inner.tasks.close();
+        tracing::info!(running = self.inner.live.running(), grace_ms = grace.as_millis() as u64, "stopping");
+        if tokio::time::timeout(grace, self.inner.tasks.wait()).await.is_ok() {
+            return;
+        }
+        self.inner.live.cancel_all("the server was stopping");
+        if tokio::time::timeout(STOP_TIMEOUT, self.inner.tasks.wait()).await.is_err() {
+            tracing::warn!("some work did not end; what is not durable yet is undone at the next start");
+        }
+    }
+}

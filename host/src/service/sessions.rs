@@ -1,0 +1,234 @@
+//! Sessions as a caller sees them: make, look, drop, and write into them from
+//! outside.
+//!
+//! Promise: a write over HTTP has the turn of the session's lane, like a job
+//! (R10); a read takes no turn and sees the last commit.
+
+use crate::clock;
+use crate::ids::PrincipalId;
+use crate::ids::SessionId;
+use crate::ids::TenantId;
+use crate::model::caller::Owner;
+use crate::model::params::ParamChanges;
+use crate::model::params::ParamMap;
+use crate::model::path::SessionPath;
+use crate::model::session::QueueMode;
+use crate::model::session::Session;
+use crate::model::session::SessionKey;
+use crate::model::session::SessionLimits;
+use crate::model::session::SessionStep;
+use crate::queue::lanes::LaneKey;
+use crate::service::Service;
+use crate::service::refusal::Refusal;
+use crate::store::Created;
+use crate::store::FileContent;
+use crate::store::FileEntry;
+use crate::store::NewSession;
+use crate::store::Page;
+use crate::store::PageOf;
+use crate::store::Precondition;
+use crate::store::Put;
+use crate::store::Receipt;
+use crate::store::Recursive;
+use crate::store::Spool;
+use crate::store::SpoolWriter;
+use crate::store::StoreError;
+
+/// What a client asks for, checked by itself.
+#[derive(Clone, Debug)]
+pub struct SessionOrder {
+    /// `None` lets the server choose.
+    pub id: Option<SessionId>,
+    pub queue: QueueMode,
+    pub limits: SessionLimits,
+    pub params: ParamMap,
+}
+
+/// What goes on in a session now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Requests that wait for its turn.
+    pub queued: usize,
+    /// The job that has the turn.
+    pub running_job: Option<crate::ids::JobId>,
+}
+
+/// How far a drop has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// The session is gone.
+    Gone,
+    /// A job in it is being stopped; the session is unusable already.
+    Stopping,
+}
+
+impl Service {
+    /// Makes a session.
+    pub async fn create_session(&self, owner: &Owner, order: SessionOrder) -> Result<Session, Refusal> {
+        let id = order.id.unwrap_or_else(SessionId::random);
+        let new = NewSession {
+            id: id.clone(),
+            owner: owner.clone(),
+            queue: order.queue,
+            limits: order.limits,
+            params: order.params,
+            now: clock::now(),
+        };
+        match self.inner.store.create_session(new).await? {
+            Created::New(session) => Ok(session),
+            Created::Exists => {
+                Err(Refusal::Conflict(format!("you have a session with the id `{id}` already; choose another id")))
+            }
+        }
+    }
+
+    /// A session of this owner; another's does not exist here (R27).
+    pub async fn session(&self, owner: &Owner, id: &SessionId) -> Result<Session, Refusal> {
+        let session = self.inner.store.session(owner, id).await?;
+        session.ok_or_else(|| Refusal::NoSession(id.clone()))
+    }
+
+    /// The sessions of a tenant, or of one principal of it.
+    pub async fn sessions(
+        &self,
+        tenant: &TenantId,
+        principal: Option<&PrincipalId>,
+        page: PageOf,
+    ) -> Result<Page<Session>, Refusal> {
+        Ok(self.inner.store.sessions(tenant, principal, page).await?)
+    }
+
+    /// What goes on in a session now.
+    pub fn activity(&self, session: &Session) -> Activity {
+        let lane = lane_of(session);
+        Activity {
+            queued: self.inner.lanes.length(&lane).waiting,
+            running_job: self.inner.live.in_lane(&lane).map(|job| job.id.clone()),
+        }
+    }
+
+    /// Drops a session (R19): at once if no job has its turn, else when that
+    /// job, which is cancelled, has stopped. Those who wait in its lane run
+    /// without a session (R17).
+    pub async fn drop_session(&self, session: &Session) -> Result<Dropped, Refusal> {
+        // First the mark, then the look at who runs: a job looks the session up
+        // after it was listed, so it is found here, or finds the mark.
+        if !self.inner.store.mark_session(session.key).await? {
+            return Err(Refusal::NoSession(session.id.clone()));
+        }
+        let running = self.inner.live.in_lane(&lane_of(session));
+        let step = if running.is_some() { SessionStep::DropRunning } else { SessionStep::DropIdle };
+        let next = session.state.after(step).map_err(|_| Refusal::NoSession(session.id.clone()))?;
+        tracing::info!(session = %session.id, tenant = %session.owner.tenant, ?next, "a session was dropped");
+        let Some(job) = running else {
+            self.inner.store.remove_session(session.key).await?;
+            return Ok(Dropped::Gone);
+        };
+        // The walk of that job removes the session when it gives the turn back.
+        job.cancel("its session was dropped");
+        Ok(Dropped::Stopping)
+    }
+
+    /// Called by the last job of a session that was dropped while it ran.
+    pub(super) async fn remove_if_marked(&self, key: SessionKey) -> Result<(), StoreError> {
+        let Some(session) = self.inner.store.session_by_key(key).await? else { return Ok(()) };
+        let next = session.state.after(SessionStep::LastJobEnded);
+        if next == Ok(crate::model::session::SessionState::Gone) {
+            self.inner.store.remove_session(key).await?;
+        }
+        Ok(())
+    }
+
+    /// The parameters as of the last commit.
+    pub async fn params(&self, session: &Session) -> Result<ParamMap, Refusal> {
+        Ok(self.inner.store.params(session.key).await?)
+    }
+
+    /// Changes parameters, as one commit.
+    pub async fn write_params(&self, session: &Session, changes: ParamChanges) -> Result<(), Refusal> {
+        let key = session.key;
+        let commit = move |service: &Service| service.inner.store.write_params(key, changes, clock::now());
+        self.write(session, commit).await.map(|_| ())
+    }
+
+    /// What lies in a directory of a session, as of the last commit.
+    pub async fn files(
+        &self,
+        session: &Session,
+        prefix: Option<SessionPath>,
+        recursive: Recursive,
+        page: PageOf,
+    ) -> Result<Page<FileEntry>, Refusal> {
+        Ok(self.inner.store.files(session.key, prefix, recursive, page).await?)
+    }
+
+    /// About one file, without its bytes.
+    pub async fn file_entry(&self, session: &Session, path: &SessionPath) -> Result<FileEntry, Refusal> {
+        let entry = self.inner.store.file_entry(session.key, path.clone()).await?;
+        entry.ok_or_else(|| Refusal::NoFile(path.to_string()))
+    }
+
+    /// A file with its bytes, from one commit.
+    pub async fn file(&self, session: &Session, path: &SessionPath) -> Result<FileContent, Refusal> {
+        let content = self.inner.store.file(session.key, path.clone()).await?;
+        content.ok_or_else(|| Refusal::NoFile(path.to_string()))
+    }
+
+    /// Takes in the content of a file before its turn has come.
+    pub fn spool(&self) -> SpoolWriter {
+        self.inner.store.spool()
+    }
+
+    /// Writes a whole file, as one commit.
+    pub async fn put_file(
+        &self,
+        session: &Session,
+        path: SessionPath,
+        content: Spool,
+        only_if: Precondition,
+    ) -> Result<Put, Refusal> {
+        let key = session.key;
+        let commit = move |service: &Service| service.inner.store.put_file(key, path, content, only_if, clock::now());
+        self.write(session, commit).await
+    }
+
+    /// Deletes a file or directory, as one commit.
+    pub async fn delete_file(
+        &self,
+        session: &Session,
+        path: SessionPath,
+        recursive: Recursive,
+        only_if: Precondition,
+    ) -> Result<(), Refusal> {
+        let key = session.key;
+        let commit =
+            move |service: &Service| service.inner.store.delete_file(key, path, recursive, only_if, clock::now());
+        self.write(session, commit).await.map(|_| ())
+    }
+
+    /// Takes the turn of the session's lane and commits under it. A client that
+    /// goes away while it waits leaves the line; once it has the turn, the
+    /// write is made whether or not the client is still there.
+    async fn write<T: Send + 'static>(
+        &self,
+        session: &Session,
+        commit: impl FnOnce(&Service) -> Receipt<T> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let place = self.admit(&session.owner, Some(&session.id), Some(session), None)?;
+        let turn = match place {
+            Some(place) => Some(place.turn().await),
+            None => None,
+        };
+        let service = self.clone();
+        let written = self.inner.tasks.spawn(async move {
+            let written = commit(&service).await;
+            drop(turn);
+            written
+        });
+        Ok(written.await.map_err(|_| Refusal::Internal)??)
+    }
+}
+
+fn lane_of(session: &Session) -> LaneKey {
+    LaneKey { owner: session.owner.clone(), session: session.id.clone() }
+}

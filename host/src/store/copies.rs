@@ -1,0 +1,181 @@
+//! Working copies: a directory per session for its jobs to run in, kept from
+//! one job to the next.
+//!
+//! Promise: a copy that is handed out is the session as of its last commit, or
+//! is known to be otherwise by its version and its list of paths to mend. Copies
+//! are never synced and may vanish at any time but while they are on loan.
+
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use crate::limits::COPIES_KEPT_MAX;
+use crate::limits::COPY_MENDS_MAX;
+use crate::model::path::SessionPath;
+use crate::model::session::SessionKey;
+use crate::model::session::Usage;
+use crate::store::error::StoreError;
+use crate::store::janitor::Janitor;
+use crate::store::layout::Layout;
+use crate::store::place;
+use crate::store::place::Place;
+use crate::store::place::WorkDir;
+use crate::store::place::WorkPlace;
+
+/// All working copies that are not on loan, and the places for them.
+pub(super) struct Copies {
+    chosen: WorkPlace,
+    /// Where copies lie by default.
+    first: Arc<Place>,
+    /// In the data directory, for what has no room there.
+    second: Arc<Place>,
+    /// Whether `first` is a directory of ours outside the data directory.
+    outside: bool,
+    idle: Mutex<Idle>,
+    janitor: Option<Janitor>,
+}
+
+#[derive(Default)]
+struct Idle {
+    copies: HashMap<SessionKey, (u64, Copy)>,
+    /// Counts what is put back; the lowest number is the least recently used.
+    turns: u64,
+}
+
+/// One session's working copy.
+pub(super) struct Copy {
+    pub(super) dir: WorkDir,
+    /// Of the session's files.
+    pub(super) tree_version: u64,
+    /// Paths at which the copy differs from that version.
+    pub(super) mends: BTreeSet<SessionPath>,
+}
+
+impl Copies {
+    pub(super) fn open(layout: &Layout, wish: Option<&Path>, bytes_max: u64) -> Result<Copies, StoreError> {
+        let chosen = place::choose(layout, wish, bytes_max)?;
+        let janitor = Janitor::start()?;
+        let second = Arc::new(Place::open(&layout.work(), bytes_max, janitor.bin())?);
+        let outside = chosen.path != layout.work();
+        let first = if outside {
+            Arc::new(Place::open(&chosen.path, chosen.bytes_max, janitor.bin())?)
+        } else {
+            Arc::clone(&second)
+        };
+        Ok(Copies { chosen, first, second, outside, idle: Mutex::default(), janitor: Some(janitor) })
+    }
+
+    pub(super) fn place(&self) -> &WorkPlace {
+        &self.chosen
+    }
+
+    /// Lends a session's copy, if there is one.
+    pub(super) fn take(&self, key: SessionKey) -> Option<Copy> {
+        self.idle().copies.remove(&key).map(|(_, copy)| copy)
+    }
+
+    /// Makes an empty directory for content of that size, where there is room.
+    pub(super) fn make(&self, usage: Usage) -> io::Result<(WorkDir, OwnedFd)> {
+        let bytes = estimate(usage);
+        if self.make_room(bytes) {
+            match self.first.make(bytes) {
+                // The budget was chosen at start; somebody else may have used the room.
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => (),
+                made => return made,
+            }
+        }
+        self.second.make(bytes)
+    }
+
+    /// The same on disk, for content that did not fit after all.
+    pub(super) fn make_on_disk(&self, usage: Usage) -> io::Result<(WorkDir, OwnedFd)> {
+        self.second.make(estimate(usage))
+    }
+
+    /// Puts a copy back for the session's next job.
+    pub(super) fn give_back(&self, key: SessionKey, mut copy: Copy, usage: Usage) {
+        if copy.mends.len() > COPY_MENDS_MAX {
+            return;
+        }
+        copy.dir.holds(estimate(usage));
+        let mut idle = self.idle();
+        idle.turns += 1;
+        let turn = idle.turns;
+        idle.copies.insert(key, (turn, copy));
+        while idle.copies.len() > COPIES_KEPT_MAX {
+            idle.drop_oldest(|_| true);
+        }
+        for place in [&self.first, &self.second] {
+            while !place.has_room(0) && idle.drop_oldest(|copy| copy.dir.is_in(place)) {}
+        }
+    }
+
+    /// Throws a session's copy away.
+    pub(super) fn forget(&self, key: SessionKey) {
+        drop(self.take(key));
+    }
+
+    /// Says that a commit from outside, which led from one tree version to another,
+    /// changed `path`.
+    pub(super) fn outdate(&self, key: SessionKey, (from, to): (u64, u64), path: SessionPath) {
+        if let Some((_, copy)) = self.idle().copies.get_mut(&key)
+            && copy.tree_version == from
+        {
+            copy.tree_version = to;
+            copy.mends.insert(path);
+        }
+    }
+
+    /// Whether the default place can take that many bytes; copies that were not
+    /// used for long make room.
+    fn make_room(&self, bytes: u64) -> bool {
+        if bytes > self.first.bytes_max {
+            return false;
+        }
+        let mut idle = self.idle();
+        while !self.first.has_room(bytes) {
+            if !idle.drop_oldest(|copy| copy.dir.is_in(&self.first)) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Idle {
+    /// Drops the least recently used copy of those that `may_go`; says whether
+    /// there was one.
+    fn drop_oldest(&mut self, may_go: impl Fn(&Copy) -> bool) -> bool {
+        let candidates = self.copies.iter().filter(|(_, (_, copy))| may_go(copy));
+        let oldest = candidates.min_by_key(|(_, (turn, _))| *turn).map(|(key, _)| *key);
+        oldest.is_some_and(|key| self.copies.remove(&key).is_some())
+    }
+}
+
+/// What a copy takes of memory: whole pages, and about one more per name.
+fn estimate(usage: Usage) -> u64 {
+    usage.bytes.saturating_add((usage.files + 1).saturating_mul(4_096))
+}
+
+impl Drop for Copies {
+    fn drop(&mut self) {
+        self.idle().copies.clear();
+        // Waits until the bin is empty, so that the place can go.
+        self.janitor = None;
+        if self.outside
+            && let Err(error) = std::fs::remove_dir(&self.chosen.path)
+        {
+            tracing::debug!(%error, "the directory for working copies stays until the next start");
+        }
+    }
+}

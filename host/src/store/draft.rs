@@ -1,0 +1,291 @@
+//! Drafts: a job's uncommitted work.
+//!
+//! Comes in: a job that has its turn and its slot.
+//! Goes out: one transaction with everything the job did, or nothing.
+//!
+//! Promise: dropping a draft rolls back. Files, parameters, the session's
+//! version, the job's outcome, its result and its output become true at one
+//! point, the commit of one unit of the writer; a crash before it leaves none of
+//! them, a crash after it all.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use cap_std::fs::Dir;
+use rusqlite::Connection;
+
+use crate::model::job::JobSeq;
+use crate::model::params::ParamChanges;
+use crate::model::params::ParamMap;
+use crate::model::path::SessionPath;
+use crate::model::session::Session;
+use crate::model::session::SessionKey;
+use crate::model::session::Usage;
+use crate::store::Shared;
+use crate::store::Store;
+use crate::store::block;
+use crate::store::changes;
+use crate::store::changes::Changes;
+use crate::store::collector::Condemned;
+use crate::store::copies::Copy;
+use crate::store::error::Refused;
+use crate::store::error::StoreError;
+use crate::store::job_rows;
+use crate::store::jobs::Ending;
+use crate::store::mend;
+use crate::store::nodes;
+use crate::store::params;
+use crate::store::place::WorkDir;
+use crate::store::receipt::Receipt;
+use crate::store::sessions;
+use crate::store::sessions::Tree;
+use crate::store::tree;
+
+/// Why a job's work was not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Nothing of it is on record, and the job has not ended: end it.
+    #[error("the session was dropped before the job's work could be kept")]
+    SessionGone,
+    /// Nothing of it is on record, and the job has not ended; only after
+    /// [`StoreError::Poisoned`] nobody knows before the next start.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl From<StoreError> for CommitError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Refused(Refused::SessionGone) => CommitError::SessionGone,
+            error => CommitError::Store(error),
+        }
+    }
+}
+
+/// A job's uncommitted work. Dropping it rolls back.
+pub struct Draft {
+    store: Store,
+    params: Arc<ParamMap>,
+    /// The job's whole file system.
+    root: Arc<OwnedFd>,
+    work: Work,
+}
+
+enum Work {
+    /// Outside a session: a directory that is thrown away in any case.
+    Scratch(#[expect(dead_code, reason = "held for its drop")] WorkDir),
+    Session(Box<Lease>),
+}
+
+/// A session's working copy on loan. Dropped, the copy is thrown away.
+struct Lease {
+    session: Session,
+    copy: Copy,
+    has_links: bool,
+}
+
+impl Store {
+    /// A place to run a job in: a session's working copy as of its last commit, or
+    /// an empty private directory. Refused as [`Refused::SessionGone`], also for a
+    /// session that is being dropped.
+    pub async fn begin(&self, session: Option<SessionKey>) -> Result<Draft, StoreError> {
+        let store = self.clone();
+        block(move || match session {
+            Some(key) => begin_in(store, key),
+            None => begin_outside(store),
+        })
+        .await
+    }
+}
+
+fn begin_in(store: Store, key: SessionKey) -> Result<Draft, StoreError> {
+    let shared = store.shared();
+    // One view for all of it: version, parameters and files belong together.
+    shared.readers.with(|db| {
+        let session = sessions::active(db, key)?;
+        let params = Arc::new(params::load(db, key)?);
+        let tree_version = sessions::tree_version(db, key)?;
+        let (copy, root) = mend::bring_up(db, &shared.copies, &session, tree_version)?;
+        let has_links = nodes::has_links(db, key)?;
+        let work = Work::Session(Box::new(Lease { session, copy, has_links }));
+        Ok(Draft { store, params, root: Arc::new(root), work })
+    })
+}
+
+fn begin_outside(store: Store) -> Result<Draft, StoreError> {
+    let made = store.inner.shared.copies.make(Usage::default());
+    let (dir, root) = made.map_err(StoreError::io("make a directory for a job"))?;
+    Ok(Draft { store, params: Arc::default(), root: Arc::new(root), work: Work::Scratch(dir) })
+}
+
+impl Draft {
+    /// The session as of its last commit; `None` outside one.
+    pub fn session(&self) -> Option<&Session> {
+        match &self.work {
+            Work::Scratch(_) => None,
+            Work::Session(lease) => Some(&lease.session),
+        }
+    }
+
+    /// The session's parameters as of its last commit.
+    pub fn params(&self) -> &Arc<ParamMap> {
+        &self.params
+    }
+
+    /// What the job's directory holds at its start.
+    pub fn usage(&self) -> Usage {
+        self.session().map(|session| session.usage).unwrap_or_default()
+    }
+
+    /// The job's whole file system, open.
+    pub fn dir(&self) -> io::Result<Dir> {
+        Ok(Dir::from_std_file(self.root.try_clone()?.into()))
+    }
+
+    /// Whether the job's directory may hold symbolic links at its start.
+    pub fn has_links(&self) -> bool {
+        match &self.work {
+            Work::Scratch(_) => false,
+            Work::Session(lease) => lease.has_links,
+        }
+    }
+
+    /// Every path at the top of the job's directory, before the job and after it:
+    /// what to name as changed when nobody knows any better.
+    pub async fn everything(&self) -> Result<BTreeSet<SessionPath>, StoreError> {
+        let Work::Session(lease) = &self.work else { return Ok(BTreeSet::new()) };
+        let (shared, key, root) = (self.store.shared(), lease.session.key, Arc::clone(&self.root));
+        block(move || {
+            let before = shared.readers.with(|db| nodes::within(db, key, None))?;
+            let mut tops: BTreeSet<_> = before.into_iter().map(|node| node.path).collect();
+            tops.retain(|path| path.parent().is_none());
+            for name in tree::names(&root).map_err(StoreError::io("list a working copy"))? {
+                // WASI takes text only, so no guest made a name that is not text.
+                tops.extend(name.to_str().ok().and_then(|name| SessionPath::parse(name).ok()));
+            }
+            Ok(tops)
+        })
+        .await
+    }
+
+    /// The one commit point. `changed` is every path that was made, changed or
+    /// taken away since [`Store::begin`]; a path stands for all beneath it. The
+    /// guest must be gone. Once this was polled the commit goes its way, whether
+    /// or not anybody waits for it.
+    pub async fn commit(
+        self,
+        seq: JobSeq,
+        attempt: u32,
+        ending: Ending,
+        changed: BTreeSet<SessionPath>,
+        params: ParamChanges,
+    ) -> Result<(), CommitError> {
+        let Draft { store, root, work, .. } = self;
+        let lease = match work {
+            // Nothing of the directory is kept, so only the job ends.
+            Work::Scratch(_) => return Ok(store.end(seq, attempt, ending).await?),
+            Work::Session(lease) => lease,
+        };
+        let end = End { seq, attempt, ending, params };
+        if changed.is_empty() {
+            let changes = Changes::none(lease.session.usage);
+            return Ok(enqueue(&store, *lease, root, changes, changed, end).await?);
+        }
+        let committed = block(move || {
+            let shared = store.shared();
+            match changes::collect(&shared.readers, &lease.session, &root, &changed) {
+                Ok(changes) => enqueue(&store, *lease, root, changes, changed, end).wait(),
+                Err(error) => {
+                    put_back(&shared, *lease, &changed);
+                    Err(error)
+                }
+            }
+        });
+        Ok(committed.await?)
+    }
+
+    /// Keeps nothing. `changed` is what [`Draft::commit`] would be told; the
+    /// working copy is mended there before the next job. (A draft that is merely
+    /// dropped loses its working copy, since nobody said what to mend.)
+    pub fn roll_back(self, changed: &BTreeSet<SessionPath>) {
+        match self.work {
+            Work::Scratch(_) => (),
+            Work::Session(lease) => put_back(&self.store.inner.shared, *lease, changed),
+        }
+    }
+}
+
+/// How the job ends, and what it did to the session's parameters.
+struct End {
+    seq: JobSeq,
+    attempt: u32,
+    ending: Ending,
+    params: ParamChanges,
+}
+
+/// What a commit leaves to be done.
+struct Committed {
+    /// The new tree version, if files changed.
+    tree_version: Option<u64>,
+    usage: Usage,
+    condemned: Option<Condemned>,
+}
+
+/// Puts the commit into the writer's line. The lease goes with it, so that the
+/// copy comes back marked with what became of it in any case.
+fn enqueue(
+    store: &Store,
+    lease: Lease,
+    root: Arc<OwnedFd>,
+    changes: Changes,
+    changed: BTreeSet<SessionPath>,
+    end: End,
+) -> Receipt<()> {
+    let (shared, told) = (store.shared(), store.shared());
+    let session = lease.session.clone();
+    store.writer().enqueue_then(
+        move |db| write(db, &shared, &session, &root, &changes, &end),
+        move |committed| match committed {
+            Ok(Committed { tree_version, usage, condemned }) => {
+                let Lease { session, mut copy, .. } = lease;
+                copy.tree_version = tree_version.unwrap_or(copy.tree_version);
+                told.copies.give_back(session.key, copy, usage);
+                told.collector.collect(condemned);
+                Ok(())
+            }
+            Err(error) => {
+                put_back(&told, lease, &changed);
+                Err(error)
+            }
+        },
+    )
+}
+
+/// Inside the transaction: everything, or an error and nothing.
+fn write(
+    db: &Connection,
+    shared: &Shared,
+    session: &Session,
+    root: &OwnedFd,
+    changes: &Changes,
+    end: &End,
+) -> Result<Committed, StoreError> {
+    let tree = if changes.is_empty() { Tree::Same } else { Tree::Changed };
+    // The session first: it says whether this commit still has its place.
+    let version = sessions::advance(db, session, changes.usage, tree, end.ending.ended_at)?;
+    changes.write(db, session, root)?;
+    params::store(db, session.key, &end.params)?;
+    let digest = job_rows::end(db, end.seq, end.attempt, &end.ending)?;
+    let condemned = shared.collector.job_is_over(db, digest)?;
+    let tree_version = (tree == Tree::Changed).then_some(version);
+    Ok(Committed { tree_version, usage: changes.usage, condemned })
+}
+
+/// Gives a copy back that has to be mended at `changed` first.
+fn put_back(shared: &Shared, lease: Lease, changed: &BTreeSet<SessionPath>) {
+    let Lease { session, mut copy, .. } = lease;
+    copy.mends.extend(changed.iter().cloned());
+    shared.copies.give_back(session.key, copy, session.usage);
+}

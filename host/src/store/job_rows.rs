@@ -1,0 +1,245 @@
+//! Between jobs and their rows.
+//!
+//! Promise: what a job was given is stored in a record with a format number, so
+//! that a later server reads the queue of an earlier one.
+
+use std::collections::BTreeMap;
+
+use rusqlite::Connection;
+use rusqlite::Row;
+use rusqlite::params;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::ids::Digest;
+use crate::model::job::Inputs;
+use crate::model::job::Job;
+use crate::model::job::JobLimits;
+use crate::model::job::JobSeq;
+use crate::model::job::JobState;
+use crate::model::job::NamedSession;
+use crate::model::job::NewJob;
+use crate::model::job::OnCrash;
+use crate::model::job::Spent;
+use crate::model::outcome::Outcome;
+use crate::model::outcome::Reason;
+use crate::model::session::SessionKey;
+use crate::store::error::Refused;
+use crate::store::error::StoreError;
+use crate::store::jobs::Ending;
+use crate::store::keys;
+use crate::store::modules;
+use crate::store::rows;
+
+/// What a guest is given, as stored. Stdin is beside it, as bytes.
+#[derive(Serialize, Deserialize)]
+struct InputsRecord {
+    /// Of this record; a change of meaning takes the next number.
+    format: u32,
+    args: Vec<String>,
+    env: BTreeMap<String, String>,
+    params_in_env: bool,
+}
+
+const INPUTS_FORMAT: u32 = 1;
+
+/// Writes a job that was accepted.
+pub(super) fn insert(db: &Connection, new: &NewJob) -> Result<JobSeq, StoreError> {
+    let insert = "INSERT INTO job (tenant, principal, id, fingerprint, module, version, digest, kind, session_id,
+                      session_key, session_active, on_crash, limit_wall_us, limit_cpu_us, limit_memory, limit_output,
+                      created_at, state, attempt)
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10 IS NOT NULL, ?11, ?12, ?13, ?14, ?15, ?16,
+                      'queued', 0)
+                  RETURNING seq";
+    let named = new.session.as_ref();
+    let values = params![
+        new.owner.tenant.as_str(),
+        new.owner.principal.as_str(),
+        new.id.as_str(),
+        new.fingerprint.as_bytes(),
+        new.module.as_str(),
+        new.version,
+        new.digest.as_bytes(),
+        modules::kind_word(new.kind),
+        named.map(|session| session.id.as_str()),
+        named.and_then(|session| session.key).map(|key| key.0),
+        crash_word(new.on_crash),
+        rows::stored_stretch(new.limits.wall),
+        rows::stored_stretch(new.limits.cpu),
+        rows::stored(new.limits.memory_bytes),
+        rows::stored(new.limits.output_bytes),
+        new.created_at.micros(),
+    ];
+    let seq = rows::one(db, insert, values, |row| Ok(JobSeq(row.get("seq")?)))?;
+    let seq = seq.ok_or_else(|| StoreError::Broken("a job without a number".to_owned()))?;
+    for (name, value) in &new.labels {
+        let label = "INSERT INTO job_label (job, name, value) VALUES (?1, ?2, ?3)";
+        rows::change(db, label, params![seq.0, name, value])?;
+    }
+    let inputs = &new.inputs;
+    let record = InputsRecord {
+        format: INPUTS_FORMAT,
+        args: inputs.args.clone(),
+        env: inputs.env.clone(),
+        params_in_env: inputs.params_in_env,
+    };
+    let record = serde_json::to_string(&record).map_err(|error| StoreError::Broken(error.to_string()))?;
+    let input = "INSERT INTO job_input (job, record, stdin) VALUES (?1, ?2, ?3)";
+    rows::change(db, input, params![seq.0, record, inputs.stdin])?;
+    Ok(seq)
+}
+
+/// Writes a job's end, unless it is over or in another attempt. Gives the digest
+/// of its module.
+pub(super) fn end(db: &Connection, seq: JobSeq, attempt: u32, ending: &Ending) -> Result<Digest, StoreError> {
+    let update = "UPDATE job SET state = ?3, reason = ?4, exit_code = ?5, detail = ?6, result = ?7, ended_at = ?8,
+                      wall_us = ?9, cpu_us = ?10, memory_peak = ?11, stdout_bytes = ?12, stderr_bytes = ?13,
+                      stdout_truncated = ?14, stderr_truncated = ?15
+                  WHERE seq = ?1 AND attempt = ?2 AND ended_at IS NULL RETURNING digest";
+    let (reason, exit_code, detail) = match &ending.outcome {
+        Outcome::Succeeded => (None, None, None),
+        Outcome::Failed { reason, exit_code, detail } => (Some(reason.word()), *exit_code, Some(detail)),
+        Outcome::Cancelled { detail } => (None, None, Some(detail)),
+    };
+    let values = params![
+        seq.0,
+        attempt,
+        JobState::from(&ending.outcome).word(),
+        reason,
+        exit_code,
+        detail,
+        ending.result,
+        ending.ended_at.micros(),
+        rows::stored_stretch(ending.spent.wall),
+        rows::stored_stretch(ending.spent.cpu),
+        rows::stored(ending.spent.memory_peak_bytes),
+        rows::stored(ending.stdout.bytes.len() as u64),
+        rows::stored(ending.stderr.bytes.len() as u64),
+        ending.stdout.truncated,
+        ending.stderr.truncated,
+    ];
+    let digest = rows::one(db, update, values, |row| rows::digest(row, "digest"))?;
+    let digest = digest.ok_or(Refused::NotTheJob)?;
+    for (stream, printed) in [("stdout", &ending.stdout), ("stderr", &ending.stderr)] {
+        if !printed.bytes.is_empty() {
+            let output = "INSERT INTO job_output (job, stream, bytes) VALUES (?1, ?2, ?3)";
+            rows::change(db, output, params![seq.0, stream, printed.bytes])?;
+        }
+    }
+    rows::change(db, "DELETE FROM job_input WHERE job = ?1", [seq.0])?;
+    Ok(digest)
+}
+
+/// A row of `job`, with its labels.
+pub(super) fn job(db: &Connection, row: &Row<'_>) -> Result<Job, StoreError> {
+    let seq = JobSeq(row.get("seq")?);
+    let started_at: Option<i64> = row.get("started_at")?;
+    let ended_at: Option<i64> = row.get("ended_at")?;
+    let state = rows::word_of(row, "state", &JobState::ALL, JobState::word)?;
+    Ok(Job {
+        seq,
+        id: rows::parsed(row, "id")?,
+        owner: keys::owner(row)?,
+        module: rows::parsed(row, "module")?,
+        version: rows::small(row, "version")?,
+        digest: rows::digest(row, "digest")?,
+        session: named_session(row)?,
+        session_active: row.get("session_active")?,
+        state,
+        outcome: outcome(row, state)?,
+        result: row.get("result")?,
+        attempt: rows::small(row, "attempt")?,
+        limits: limits(row)?,
+        labels: labels(db, seq)?,
+        created_at: rows::moment(row, "created_at")?,
+        started_at: started_at.map(crate::clock::Timestamp::from_micros),
+        ended_at: ended_at.map(crate::clock::Timestamp::from_micros),
+        spent: Spent {
+            wall: rows::stretch(row, "wall_us")?,
+            cpu: rows::stretch(row, "cpu_us")?,
+            memory_peak_bytes: rows::number(row, "memory_peak")?,
+        },
+        stdout_bytes: rows::number(row, "stdout_bytes")?,
+        stderr_bytes: rows::number(row, "stderr_bytes")?,
+        stdout_truncated: row.get("stdout_truncated")?,
+        stderr_truncated: row.get("stderr_truncated")?,
+    })
+}
+
+/// The job as it was accepted, from its row and its inputs; for one that is not
+/// over.
+pub(super) fn accepted(db: &Connection, row: &Row<'_>) -> Result<NewJob, StoreError> {
+    let seq = JobSeq(row.get("seq")?);
+    Ok(NewJob {
+        id: rows::parsed(row, "id")?,
+        owner: keys::owner(row)?,
+        module: rows::parsed(row, "module")?,
+        version: rows::small(row, "version")?,
+        digest: rows::digest(row, "digest")?,
+        kind: modules::kind(row)?,
+        session: named_session(row)?,
+        inputs: inputs(db, seq)?,
+        limits: limits(row)?,
+        on_crash: rows::word_of(row, "on_crash", &[OnCrash::Rerun, OnCrash::Fail], crash_word)?,
+        labels: labels(db, seq)?,
+        fingerprint: rows::digest(row, "fingerprint")?,
+        created_at: rows::moment(row, "created_at")?,
+    })
+}
+
+fn inputs(db: &Connection, seq: JobSeq) -> Result<Inputs, StoreError> {
+    let find = "SELECT record, stdin FROM job_input WHERE job = ?1";
+    let found = rows::one(db, find, [seq.0], |row| {
+        let record: String = row.get("record")?;
+        Ok((record, row.get("stdin")?))
+    })?;
+    let (record, stdin) = found.ok_or_else(|| StoreError::Broken(format!("job {} without inputs", seq.0)))?;
+    let record: InputsRecord = serde_json::from_str(&record).map_err(|error| StoreError::Broken(error.to_string()))?;
+    if record.format != INPUTS_FORMAT {
+        return Err(StoreError::Broken(format!("inputs of a job in format {}", record.format)));
+    }
+    Ok(Inputs { args: record.args, env: record.env, stdin, params_in_env: record.params_in_env })
+}
+
+fn named_session(row: &Row<'_>) -> Result<Option<NamedSession>, StoreError> {
+    let id: Option<String> = row.get("session_id")?;
+    let Some(id) = id else { return Ok(None) };
+    let id = id.parse().map_err(|error: crate::ids::BadName| StoreError::Broken(error.to_string()))?;
+    let key: Option<i64> = row.get("session_key")?;
+    Ok(Some(NamedSession { id, key: key.map(SessionKey) }))
+}
+
+fn outcome(row: &Row<'_>, state: JobState) -> Result<Option<Outcome>, StoreError> {
+    let detail = || Ok::<_, StoreError>(row.get::<_, Option<String>>("detail")?.unwrap_or_default());
+    Ok(match state {
+        JobState::Queued | JobState::Running => None,
+        JobState::Succeeded => Some(Outcome::Succeeded),
+        JobState::Failed => {
+            let reason: Reason = rows::parsed(row, "reason")?;
+            Some(Outcome::Failed { reason, exit_code: row.get("exit_code")?, detail: detail()? })
+        }
+        JobState::Cancelled => Some(Outcome::Cancelled { detail: detail()? }),
+    })
+}
+
+fn limits(row: &Row<'_>) -> Result<JobLimits, StoreError> {
+    Ok(JobLimits {
+        wall: rows::stretch(row, "limit_wall_us")?,
+        cpu: rows::stretch(row, "limit_cpu_us")?,
+        memory_bytes: rows::number(row, "limit_memory")?,
+        output_bytes: rows::number(row, "limit_output")?,
+    })
+}
+
+fn labels(db: &Connection, seq: JobSeq) -> Result<BTreeMap<String, String>, StoreError> {
+    let list = "SELECT name, value FROM job_label WHERE job = ?1";
+    let pairs = rows::all(db, list, [seq.0], |row| Ok((row.get("name")?, row.get("value")?)))?;
+    Ok(BTreeMap::from_iter(pairs))
+}
+
+fn crash_word(on_crash: OnCrash) -> &'static str {
+    match on_crash {
+        OnCrash::Rerun => "rerun",
+        OnCrash::Fail => "fail",
+    }
+}

@@ -1,0 +1,211 @@
+//! Jobs on record: accepted, claimed, over.
+//!
+//! Promise: a job ends once. Every write that ends one names the attempt that
+//! it ends, and does nothing if that attempt is not the one under way.
+
+use rusqlite::Connection;
+use rusqlite::ToSql;
+use rusqlite::params;
+
+use crate::clock::Timestamp;
+use crate::ids::Digest;
+use crate::ids::JobId;
+use crate::ids::ModuleName;
+use crate::ids::SessionId;
+use crate::model::caller::Owner;
+use crate::model::job::Job;
+use crate::model::job::JobSeq;
+use crate::model::job::JobState;
+use crate::model::job::NewJob;
+use crate::model::job::Printed;
+use crate::model::job::Spent;
+use crate::model::outcome::Outcome;
+use crate::store::Store;
+use crate::store::error::Refused;
+use crate::store::error::StoreError;
+use crate::store::job_rows;
+use crate::store::modules;
+use crate::store::page::Page;
+use crate::store::page::PageOf;
+use crate::store::receipt::Receipt;
+use crate::store::rows;
+
+/// What became of a submission.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Accepted {
+    New(JobSeq),
+    /// The same request was accepted before (R2).
+    Known(Box<Job>),
+    /// A different request was accepted under this id (R2).
+    Conflict,
+}
+
+/// How a job ended, and what is to be remembered of it.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    pub outcome: Outcome,
+    /// The JSON text that the guest handed back.
+    pub result: Option<String>,
+    pub spent: Spent,
+    pub ended_at: Timestamp,
+    pub stdout: Printed,
+    pub stderr: Printed,
+}
+
+/// Which jobs are wanted; everything that is given must hold.
+#[derive(Clone, Debug, Default)]
+pub struct JobFilter {
+    pub session: Option<SessionId>,
+    pub state: Option<JobState>,
+    pub module: Option<ModuleName>,
+    /// A label's name, and its value if that matters.
+    pub label: Option<(String, Option<String>)>,
+}
+
+/// One of the two streams that a guest prints to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl Store {
+    /// Records a job. Refused as [`Refused::ModuleGone`].
+    pub fn accept(&self, job: NewJob) -> Receipt<Accepted> {
+        self.writer().enqueue(move |db| {
+            if let Some(known) = known(db, &job.owner, &job.id, &job.fingerprint)? {
+                return Ok(known);
+            }
+            // From here on the job keeps the module's bytes on disk.
+            modules::must_exist(db, &job.owner.tenant, &job.module, job.version)?;
+            job_rows::insert(db, &job).map(Accepted::New)
+        })
+    }
+
+    /// What [`Store::accept`] would answer if the owner has a job of that id.
+    pub async fn known_job(
+        &self,
+        owner: &Owner,
+        id: &JobId,
+        fingerprint: &Digest,
+    ) -> Result<Option<Accepted>, StoreError> {
+        let (owner, id, fingerprint) = (owner.clone(), id.clone(), *fingerprint);
+        self.read(move |db| known(db, &owner, &id, &fingerprint)).await
+    }
+
+    /// The owner's job of that id.
+    pub async fn job(&self, owner: &Owner, id: &JobId) -> Result<Option<Job>, StoreError> {
+        let (owner, id) = (owner.clone(), id.clone());
+        self.read(move |db| by_id(db, &owner, &id)).await
+    }
+
+    /// A job by its number.
+    pub async fn job_by_seq(&self, seq: JobSeq) -> Result<Option<Job>, StoreError> {
+        let find = "SELECT * FROM job WHERE seq = ?1";
+        self.read(move |db| rows::one(db, find, [seq.0], |row| job_rows::job(db, row))).await
+    }
+
+    /// The owner's jobs, newest first.
+    pub async fn jobs(&self, owner: &Owner, filter: JobFilter, page: PageOf) -> Result<Page<Job>, StoreError> {
+        let owner = owner.clone();
+        self.read(move |db| {
+            let found = list(db, &owner, &filter, &page)?;
+            Ok(page.fill(found, |job| job.seq.0.to_string()))
+        })
+        .await
+    }
+
+    /// Begins a job's next attempt, which the receipt gives: 1 for the first.
+    /// Refused as [`Refused::NotTheJob`] unless it is queued.
+    pub fn claim(&self, seq: JobSeq, session_active: bool, now: Timestamp) -> Receipt<u32> {
+        self.writer().enqueue(move |db| {
+            let claim = "UPDATE job SET state = 'running', attempt = attempt + 1, started_at = ?2, session_active = ?3
+                         WHERE seq = ?1 AND state = 'queued' RETURNING attempt";
+            let values = params![seq.0, now.micros(), session_active];
+            let attempt = rows::one(db, claim, values, |row| rows::small(row, "attempt"))?;
+            attempt.ok_or(StoreError::Refused(Refused::NotTheJob))
+        })
+    }
+
+    /// Ends a job that changes no session. `attempt` is what [`Store::claim`]
+    /// gave; for a job that waits, the attempts it had so far. Refused as
+    /// [`Refused::NotTheJob`].
+    pub fn end(&self, seq: JobSeq, attempt: u32, ending: Ending) -> Receipt<()> {
+        let shared = self.shared();
+        let told = self.shared();
+        self.writer().enqueue_then(
+            move |db| {
+                let digest = job_rows::end(db, seq, attempt, &ending)?;
+                shared.collector.job_is_over(db, digest)
+            },
+            move |ended| {
+                told.collector.collect(ended?);
+                Ok(())
+            },
+        )
+    }
+
+    /// What a job that is over printed, up to its limit.
+    pub async fn printed(&self, seq: JobSeq, stream: Stream) -> Result<Vec<u8>, StoreError> {
+        let word = match stream {
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+        };
+        let find = "SELECT bytes FROM job_output WHERE job = ?1 AND stream = ?2";
+        let bytes = self.read(move |db| rows::one(db, find, params![seq.0, word], |row| Ok(row.get("bytes")?)));
+        Ok(bytes.await?.unwrap_or_default())
+    }
+}
+
+fn known(
+    db: &Connection,
+    owner: &Owner,
+    id: &JobId,
+    fingerprint: &Digest,
+) -> Result<Option<Accepted>, StoreError> {
+    let Some(known) = by_id(db, owner, id)? else { return Ok(None) };
+    let same = "SELECT 1 FROM job WHERE seq = ?1 AND fingerprint = ?2";
+    let same = rows::exists(db, same, params![known.seq.0, fingerprint.as_bytes()])?;
+    Ok(Some(if same { Accepted::Known(Box::new(known)) } else { Accepted::Conflict }))
+}
+
+fn by_id(db: &Connection, owner: &Owner, id: &JobId) -> Result<Option<Job>, StoreError> {
+    let find = "SELECT * FROM job WHERE tenant = ?1 AND principal = ?2 AND id = ?3";
+    let key = params![owner.tenant.as_str(), owner.principal.as_str(), id.as_str()];
+    rows::one(db, find, key, |row| job_rows::job(db, row))
+}
+
+fn list(db: &Connection, owner: &Owner, filter: &JobFilter, page: &PageOf) -> Result<Vec<Job>, StoreError> {
+    let before = page.after_number()?.unwrap_or(i64::MAX);
+    let rows_wanted = page.rows();
+    let (tenant, principal) = (owner.tenant.as_str(), owner.principal.as_str());
+    let session = filter.session.as_ref().map(SessionId::as_str);
+    let state = filter.state.map(JobState::word);
+    let module = filter.module.as_ref().map(ModuleName::as_str);
+    let label = filter.label.as_ref().map(|(name, _)| name.as_str());
+    let value = filter.label.as_ref().and_then(|(_, value)| value.as_deref());
+    let mut sql = "SELECT * FROM job WHERE tenant = ?1 AND principal = ?2 AND seq < ?3".to_owned();
+    let mut values: Vec<&dyn ToSql> = vec![&tenant, &principal, &before];
+    for (condition, given) in [
+        (" AND session_id = ?", session.as_ref().map(|value| value as &dyn ToSql)),
+        (" AND state = ?", state.as_ref().map(|value| value as &dyn ToSql)),
+        (" AND module = ?", module.as_ref().map(|value| value as &dyn ToSql)),
+    ] {
+        if let Some(given) = given {
+            sql.push_str(condition);
+            values.push(given);
+        }
+    }
+    if label.is_some() {
+        sql.push_str(" AND EXISTS (SELECT 1 FROM job_label WHERE job = seq AND name = ?");
+        values.push(&label);
+        if value.is_some() {
+            sql.push_str(" AND value = ?");
+            values.push(&value);
+        }
+        sql.push(')');
+    }
+    sql.push_str(" ORDER BY seq DESC LIMIT ?");
+    values.push(&rows_wanted);
+    rows::all(db, &sql, values.as_slice(), |row| job_rows::job(db, row))
+}

@@ -1,0 +1,86 @@
+//! API keys on record: whom they speak for and what they allow.
+//!
+//! Promise: a key itself is stored nowhere, only its hash.
+
+use std::collections::BTreeSet;
+
+use rusqlite::Row;
+use rusqlite::params;
+
+use crate::clock::Timestamp;
+use crate::ids::TenantId;
+use crate::model::caller::BadScope;
+use crate::model::caller::Owner;
+use crate::model::caller::Scope;
+use crate::store::Store;
+use crate::store::error::Refused;
+use crate::store::error::StoreError;
+use crate::store::receipt::Receipt;
+use crate::store::rows;
+use crate::store::tenants;
+
+/// An API key on record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Names the key within its tenant, so that it can be deleted.
+    pub id: String,
+    pub hash: [u8; 32],
+    pub owner: Owner,
+    pub scopes: BTreeSet<Scope>,
+    pub created_at: Timestamp,
+}
+
+impl Store {
+    /// Records a key. Refused as [`Refused::NoTenant`] and [`Refused::KeyExists`].
+    pub fn create_key(&self, key: Key) -> Receipt<()> {
+        self.writer().enqueue(move |db| {
+            tenants::must_exist(db, &key.owner.tenant)?;
+            let scopes: Vec<_> = key.scopes.iter().map(Scope::to_string).collect();
+            let insert = "INSERT INTO api_key (tenant, id, hash, principal, scopes, created_at)
+                          VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
+            let (tenant, principal) = (key.owner.tenant.as_str(), key.owner.principal.as_str());
+            let row = params![tenant, key.id, key.hash, principal, scopes.join(" "), key.created_at.micros()];
+            match rows::change(db, insert, row)? {
+                1 => Ok(()),
+                _ => Err(Refused::KeyExists { id: key.id }.into()),
+            }
+        })
+    }
+
+    /// The keys of a tenant, oldest first.
+    pub async fn keys(&self, tenant: &TenantId) -> Result<Vec<Key>, StoreError> {
+        let tenant = tenant.clone();
+        let list = "SELECT * FROM api_key WHERE tenant = ?1 ORDER BY created_at, id";
+        self.read(move |db| rows::all(db, list, [tenant.as_str()], key)).await
+    }
+
+    /// The keys of all tenants, for the start.
+    pub async fn all_keys(&self) -> Result<Vec<Key>, StoreError> {
+        self.read(|db| rows::all(db, "SELECT * FROM api_key", [], key)).await
+    }
+
+    /// Deletes a key; says whether there was one.
+    pub fn delete_key(&self, tenant: TenantId, id: String) -> Receipt<bool> {
+        self.writer().enqueue(move |db| {
+            let delete = "DELETE FROM api_key WHERE tenant = ?1 AND id = ?2";
+            Ok(rows::change(db, delete, params![tenant.as_str(), id])? == 1)
+        })
+    }
+}
+
+fn key(row: &Row<'_>) -> Result<Key, StoreError> {
+    let scopes: String = row.get("scopes")?;
+    let scopes = scopes.split_whitespace().map(str::parse).collect::<Result<_, _>>();
+    Ok(Key {
+        id: row.get("id")?,
+        hash: rows::hash(row, "hash")?,
+        owner: owner(row)?,
+        scopes: scopes.map_err(|error: BadScope| StoreError::Broken(error.to_string()))?,
+        created_at: rows::moment(row, "created_at")?,
+    })
+}
+
+/// The owner that a row's columns `tenant` and `principal` name.
+pub(super) fn owner(row: &Row<'_>) -> Result<Owner, StoreError> {
+    Ok(Owner { tenant: rows::parsed(row, "tenant")?, principal: rows::parsed(row, "principal")? })
+}

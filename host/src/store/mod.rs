@@ -1,0 +1,206 @@
+//! The store: the truth, on disk, and the working copies made from it.
+//!
+//! Comes in: the service, for every fact it needs and every change it makes.
+//!
+//! Promise: what a write answers is durable before the answer. One job's files,
+//! parameters, outcome and result are one transaction. The working copies are
+//! disposable: nothing is ever read from one except what a job that ended well
+//! changed in it.
+//!
+//! Not here: whether something is allowed (`queue`, `service`), and what a guest
+//! does inside its working copy (`engine`). No other room names SQL.
+
+mod error;
+mod page;
+mod layout;
+mod durable;
+mod secret;
+mod schema;
+mod rows;
+mod receipt;
+mod writer;
+mod checkpoint;
+mod readers;
+mod keys;
+mod tenants;
+mod collector;
+mod modules;
+mod artefacts;
+mod sessions;
+mod params;
+mod chunks;
+mod nodes;
+mod spool;
+mod files;
+mod puts;
+mod jobs;
+mod job_rows;
+mod recover;
+mod janitor;
+mod place;
+mod copies;
+mod tree;
+mod mend;
+mod changes;
+mod draft;
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use crate::store::checkpoint::Checkpointer;
+use crate::store::collector::Collector;
+use crate::store::copies::Copies;
+use crate::store::layout::Layout;
+use crate::store::readers::Readers;
+use crate::store::secret::Secret;
+use crate::store::writer::Writer;
+
+pub use crate::store::artefacts::ArtefactFile;
+pub use crate::store::draft::CommitError;
+pub use crate::store::draft::Draft;
+pub use crate::store::error::Refused;
+pub use crate::store::error::StoreError;
+pub use crate::store::files::Body;
+pub use crate::store::files::FileContent;
+pub use crate::store::files::FileEntry;
+pub use crate::store::jobs::Accepted;
+pub use crate::store::jobs::Ending;
+pub use crate::store::jobs::JobFilter;
+pub use crate::store::jobs::Stream;
+pub use crate::store::keys::Key;
+pub use crate::store::modules::Added;
+pub use crate::store::modules::NewVersion;
+pub use crate::store::nodes::EntryKind;
+pub use crate::store::page::Page;
+pub use crate::store::page::PageOf;
+pub use crate::store::place::WorkPlace;
+pub use crate::store::puts::Precondition;
+pub use crate::store::puts::Put;
+pub use crate::store::puts::Recursive;
+pub use crate::store::puts::Tags;
+pub use crate::store::receipt::Receipt;
+pub use crate::store::recover::QueuedJob;
+pub use crate::store::recover::Recovered;
+pub use crate::store::sessions::Created;
+pub use crate::store::sessions::NewSession;
+pub use crate::store::spool::Spool;
+pub use crate::store::spool::SpoolWriter;
+pub use crate::store::tenants::Tenant;
+
+/// Where everything lies.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// The data directory; made if it is not there.
+    pub data: PathBuf,
+    /// Where working copies lie; `None` lets the store choose.
+    pub work: Option<PathBuf>,
+    /// What the working copies may hold in memory together.
+    pub work_bytes_max: u64,
+}
+
+/// The store. A clone is the same store. The last one that is dropped closes it
+/// and waits for what is under way, so drop it where blocking is allowed.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+/// Fields are dropped in this order: the writer finishes its line, then the
+/// checkpointer may stop, then the working copies and the lock go.
+struct Inner {
+    writer: Writer,
+    _checkpointer: Checkpointer,
+    shared: Arc<Shared>,
+    secret: Secret,
+}
+
+/// What work on other threads keeps alive.
+struct Shared {
+    layout: Layout,
+    readers: Readers,
+    copies: Arc<Copies>,
+    collector: Collector,
+    /// Held as long as anything can still write.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the data directory, and makes it if need be. Blocks.
+    pub fn open(config: StoreConfig) -> Result<Store, StoreError> {
+        let (layout, lock) = Layout::prepare(&config.data)?;
+        empty(&layout.tmp()).map_err(StoreError::io("empty the directory for temporary files"))?;
+        let secret = secret::load(&layout)?;
+        let database = layout.database();
+        let db = schema::open_for_writing(&database)?;
+        durable::sync_dir(layout.data()).map_err(StoreError::io("make the data directory durable"))?;
+        let copies = Copies::open(&layout, config.work.as_deref(), config.work_bytes_max)?;
+        let (checkpointer, nudge) = Checkpointer::start(&database)?;
+        let writer = Writer::start(db, nudge)?;
+        let shared = Shared {
+            readers: Readers::new(database),
+            copies: Arc::new(copies),
+            collector: Collector::new(layout.clone()),
+            layout,
+            _lock: lock,
+        };
+        let inner = Inner { writer, _checkpointer: checkpointer, shared: Arc::new(shared), secret };
+        Ok(Store { inner: Arc::new(inner) })
+    }
+
+    /// Where working copies lie by default, and why there.
+    pub fn work_place(&self) -> &WorkPlace {
+        self.inner.shared.copies.place()
+    }
+
+    fn writer(&self) -> &Writer {
+        &self.inner.writer
+    }
+
+    fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.inner.shared)
+    }
+
+    /// Looks at the last commit, away from the async threads.
+    async fn read<T, R>(&self, read: R) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        R: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let shared = self.shared();
+        block(move || shared.readers.with(read)).await
+    }
+}
+
+/// Does something that blocks, away from the async threads. It goes on to its
+/// end whether or not anybody waits for it.
+async fn block<T, W>(work: W) -> Result<T, StoreError>
+where
+    T: Send + 'static,
+    W: FnOnce() -> Result<T, StoreError> + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // Only a runtime that shuts down drops work that it has not begun.
+        Err(_) => Err(StoreError::Busy),
+    }
+}
+
+/// Removes the files in a directory of ours.
+fn empty(dir: &std::path::Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}

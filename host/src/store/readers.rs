@@ -1,0 +1,52 @@
+//! Readers: connections that see the last commit and wait for nobody.
+//!
+//! Promise: everything that one closure reads is from one commit.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use rusqlite::Connection;
+
+use crate::limits::READERS_KEPT;
+use crate::store::error::StoreError;
+use crate::store::schema;
+
+/// Connections for reading. One is opened whenever none is free, so that a long
+/// read never holds up a short one; their number is bounded by the threads that
+/// may block.
+pub(super) struct Readers {
+    database: PathBuf,
+    free: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub(super) fn new(database: PathBuf) -> Readers {
+        Readers { database, free: Mutex::new(Vec::new()) }
+    }
+
+    /// Lets `read` look at the last commit. Blocks for as long as that takes.
+    pub(super) fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut db = match free {
+            Some(db) => db,
+            None => schema::open_for_reading(&self.database)?,
+        };
+        let result = read_once(&mut db, read);
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.len() < READERS_KEPT {
+            free.push(db);
+        }
+        result
+    }
+}
+
+fn read_once<T>(
+    db: &mut Connection,
+    read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let view = db.transaction()?;
+    let result = read(&view)?;
+    view.commit()?;
+    Ok(result)
+}

@@ -1,0 +1,105 @@
+//! After a start: what an earlier server left, put in order.
+//!
+//! Promise: a job that was accepted is queued again, in its place, or has failed
+//! as `lost` with a sentence (R25). Nothing of an attempt that was cut short is
+//! anywhere: its work was in a working copy, and those are gone.
+
+use rusqlite::Connection;
+use rusqlite::params;
+
+use crate::clock::Timestamp;
+use crate::ids::TenantId;
+use crate::limits::ATTEMPTS_MAX;
+use crate::model::job::JobSeq;
+use crate::model::job::NewJob;
+use crate::model::job::Printed;
+use crate::model::job::Spent;
+use crate::model::module::ModuleVersion;
+use crate::model::outcome::Outcome;
+use crate::model::outcome::Reason;
+use crate::store::Store;
+use crate::store::error::StoreError;
+use crate::store::job_rows;
+use crate::store::jobs::Ending;
+use crate::store::modules;
+use crate::store::rows;
+
+/// A job that waits for its turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueuedJob {
+    pub seq: JobSeq,
+    pub job: NewJob,
+    /// Attempts that were cut short so far.
+    pub attempts: u32,
+}
+
+/// What an earlier server left to be done, and what was put in order.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// In the order of acceptance.
+    pub queued: Vec<QueuedJob>,
+    /// Versions whose compilation was cut short.
+    pub compiling: Vec<(TenantId, ModuleVersion)>,
+    /// How many jobs failed as `lost` just now.
+    pub lost: usize,
+    /// How many sessions that were being dropped are gone now.
+    pub sessions_removed: usize,
+}
+
+impl Store {
+    /// Puts in order what an earlier server left. Once, after the store was
+    /// opened and before anything else is asked of it.
+    pub async fn recover(&self, now: Timestamp) -> Result<Recovered, StoreError> {
+        let put_in_order = self.writer().enqueue(move |db| {
+            let lost = requeue(db, now)?;
+            let sessions_removed = rows::change(db, "DELETE FROM session WHERE state = 'marked'", [])?;
+            Ok((lost, sessions_removed))
+        });
+        let (lost, sessions_removed) = put_in_order.await?;
+        let shared = self.shared();
+        self.writer().enqueue(move |db| shared.collector.sweep(db)).await?;
+        self.read(move |db| {
+            Ok(Recovered { queued: queued(db)?, compiling: compiling(db)?, lost, sessions_removed })
+        })
+        .await
+    }
+}
+
+/// Decides about the jobs that were running; says how many are lost.
+fn requeue(db: &Connection, now: Timestamp) -> Result<usize, StoreError> {
+    let rerun = "UPDATE job SET state = 'queued', started_at = NULL
+                 WHERE ended_at IS NULL AND state = 'running' AND on_crash = 'rerun' AND attempt < ?1";
+    rows::change(db, rerun, [ATTEMPTS_MAX])?;
+    let running = "SELECT seq, attempt FROM job WHERE ended_at IS NULL AND state = 'running'";
+    let running =
+        rows::all(db, running, [], |row| Ok((JobSeq(row.get("seq")?), rows::small(row, "attempt")?)))?;
+    for (seq, attempt) in &running {
+        let detail = match attempt {
+            1 => "the server stopped while the job ran, and the job is not to be run again".to_owned(),
+            attempt => format!("the server stopped while the job ran, {attempt} times; nothing of it was kept"),
+        };
+        let ending = Ending {
+            outcome: Outcome::failed(Reason::Lost, detail),
+            result: None,
+            spent: Spent::default(),
+            ended_at: now,
+            stdout: Printed::default(),
+            stderr: Printed::default(),
+        };
+        job_rows::end(db, *seq, *attempt, &ending)?;
+    }
+    Ok(running.len())
+}
+
+fn queued(db: &Connection) -> Result<Vec<QueuedJob>, StoreError> {
+    let list = "SELECT * FROM job WHERE ended_at IS NULL AND state = 'queued' ORDER BY seq";
+    rows::all(db, list, params![], |row| {
+        let (seq, attempts) = (JobSeq(row.get("seq")?), rows::small(row, "attempt")?);
+        Ok(QueuedJob { seq, job: job_rows::accepted(db, row)?, attempts })
+    })
+}
+
+fn compiling(db: &Connection) -> Result<Vec<(TenantId, ModuleVersion)>, StoreError> {
+    let list = "SELECT * FROM module_version WHERE state = 'compiling' ORDER BY created_at";
+    rows::all(db, list, params![], |row| Ok((rows::parsed(row, "tenant")?, modules::module_version(row)?)))
+}

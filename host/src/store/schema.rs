@@ -1,0 +1,220 @@
+//! The tables, and how a connection to them is opened.
+//!
+//! Promise: a database of a newer server is refused, not misread. The tables
+//! use nothing that PostgreSQL lacks; dialect is confined to this file.
+//!
+//! History, packs and explicit transactions will hang on what is here:
+//! `session.version` numbers the commits, `node.id` is a file whatever its path,
+//! and a chunk is found by file and index, wherever its bytes lie.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use rusqlite::OpenFlags;
+use rusqlite::OptionalExtension as _;
+
+use crate::store::error::StoreError;
+
+/// The version of the tables below. One more for every change to them.
+const VERSION: i64 = 1;
+
+const TABLES: &str = "
+CREATE TABLE schema_version (version INTEGER NOT NULL);
+
+CREATE TABLE tenant (
+    name        TEXT PRIMARY KEY NOT NULL,
+    created_at  INTEGER NOT NULL              -- all times: microseconds since 1970
+);
+CREATE TABLE api_key (
+    tenant      TEXT NOT NULL,
+    id          TEXT NOT NULL,
+    hash        BLOB NOT NULL UNIQUE,         -- the key itself is stored nowhere
+    principal   TEXT NOT NULL,
+    scopes      TEXT NOT NULL,                -- words, with a space between
+    created_at  INTEGER NOT NULL,
+    PRIMARY KEY (tenant, id)
+);
+
+-- Outlives its versions, so that no version number is used twice.
+CREATE TABLE module (
+    tenant       TEXT NOT NULL,
+    name         TEXT NOT NULL,
+    next_version INTEGER NOT NULL,
+    PRIMARY KEY (tenant, name)
+);
+CREATE TABLE module_version (
+    tenant      TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    version     INTEGER NOT NULL,
+    digest      BLOB NOT NULL,
+    size_bytes  INTEGER NOT NULL,
+    kind        TEXT NOT NULL,
+    state       TEXT NOT NULL,
+    reason      TEXT,                         -- of a rejected one
+    imports     TEXT NOT NULL,                -- a JSON array of names
+    created_at  INTEGER NOT NULL,
+    created_by  TEXT NOT NULL,
+    PRIMARY KEY (tenant, name, version)
+);
+CREATE INDEX module_version_digest ON module_version (digest);
+CREATE TABLE artefact (
+    digest      BLOB NOT NULL,                -- of the module
+    fingerprint TEXT NOT NULL,                -- of the engine
+    file_digest BLOB NOT NULL,                -- of the compiled file
+    PRIMARY KEY (digest, fingerprint)
+);
+
+CREATE TABLE session (
+    key          INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant       TEXT NOT NULL,
+    principal    TEXT NOT NULL,
+    id           TEXT NOT NULL,
+    state        TEXT NOT NULL,
+    queue        TEXT NOT NULL,
+    limit_bytes  INTEGER NOT NULL,
+    limit_files  INTEGER NOT NULL,
+    used_bytes   INTEGER NOT NULL,
+    used_files   INTEGER NOT NULL,
+    version      INTEGER NOT NULL,            -- the number of the last commit
+    tree_version INTEGER NOT NULL,            -- the last one that changed a node
+    created_at   INTEGER NOT NULL,
+    last_used_at INTEGER NOT NULL,
+    UNIQUE (tenant, principal, id)
+);
+CREATE TABLE param (
+    session     INTEGER NOT NULL REFERENCES session (key) ON DELETE CASCADE,
+    name        TEXT NOT NULL,
+    value       TEXT NOT NULL,
+    PRIMARY KEY (session, name)
+);
+CREATE TABLE node (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    session     INTEGER NOT NULL REFERENCES session (key) ON DELETE CASCADE,
+    path        TEXT NOT NULL,
+    kind        TEXT NOT NULL,                -- file, directory, link
+    size_bytes  INTEGER NOT NULL,
+    modified_ns INTEGER NOT NULL,             -- nanoseconds since 1970
+    hash        BLOB NOT NULL,                -- over the chunks' hashes
+    target      TEXT,                         -- of a link
+    UNIQUE (session, path)
+);
+-- Most sessions have no links, and a job asks that at its start.
+CREATE INDEX node_link ON node (session) WHERE kind = 'link';
+CREATE TABLE chunk (
+    node        INTEGER NOT NULL REFERENCES node (id) ON DELETE CASCADE,
+    idx         INTEGER NOT NULL,
+    hash        BLOB NOT NULL,
+    bytes       BLOB NOT NULL,
+    PRIMARY KEY (node, idx)
+);
+
+CREATE TABLE job (
+    seq               INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant            TEXT NOT NULL,
+    principal         TEXT NOT NULL,
+    id                TEXT NOT NULL,
+    fingerprint       BLOB NOT NULL,          -- of the request
+    module            TEXT NOT NULL,
+    version           INTEGER NOT NULL,
+    digest            BLOB NOT NULL,
+    kind              TEXT NOT NULL,
+    session_id        TEXT,                   -- as the job named it
+    session_key       INTEGER,                -- what stood behind the name, if anything
+    session_active    INTEGER NOT NULL,
+    on_crash          TEXT NOT NULL,
+    limit_wall_us     INTEGER NOT NULL,
+    limit_cpu_us      INTEGER NOT NULL,
+    limit_memory      INTEGER NOT NULL,
+    limit_output      INTEGER NOT NULL,
+    state             TEXT NOT NULL,
+    attempt           INTEGER NOT NULL,
+    reason            TEXT,
+    exit_code         INTEGER,
+    detail            TEXT,
+    result            TEXT,
+    created_at        INTEGER NOT NULL,
+    started_at        INTEGER,
+    ended_at          INTEGER,
+    wall_us           INTEGER NOT NULL DEFAULT 0,
+    cpu_us            INTEGER NOT NULL DEFAULT 0,
+    memory_peak       INTEGER NOT NULL DEFAULT 0,
+    stdout_bytes      INTEGER NOT NULL DEFAULT 0,
+    stderr_bytes      INTEGER NOT NULL DEFAULT 0,
+    stdout_truncated  INTEGER NOT NULL DEFAULT 0,
+    stderr_truncated  INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (tenant, principal, id)
+);
+CREATE INDEX job_owner ON job (tenant, principal, seq);
+CREATE INDEX job_live ON job (digest, tenant) WHERE ended_at IS NULL;
+CREATE TABLE job_label (
+    job         INTEGER NOT NULL REFERENCES job (seq) ON DELETE CASCADE,
+    name        TEXT NOT NULL,
+    value       TEXT NOT NULL,
+    PRIMARY KEY (job, name)
+);
+-- What the guest is given. Gone when the job is over.
+CREATE TABLE job_input (
+    job         INTEGER PRIMARY KEY NOT NULL REFERENCES job (seq) ON DELETE CASCADE,
+    record      TEXT NOT NULL,                -- JSON with a format number
+    stdin       BLOB NOT NULL
+);
+CREATE TABLE job_output (
+    job         INTEGER NOT NULL REFERENCES job (seq) ON DELETE CASCADE,
+    stream      TEXT NOT NULL,
+    bytes       BLOB NOT NULL,
+    PRIMARY KEY (job, stream)
+);
+";
+
+/// The connection that writes. Makes the tables if there are none.
+pub(super) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
+    let mut db = Connection::open(path)?;
+    db.busy_timeout(Duration::from_secs(5))?;
+    db.set_prepared_statement_cache_capacity(128);
+    // The log is carried over by `checkpoint`, away from whoever waits for a commit.
+    db.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA wal_autocheckpoint = 0;
+         PRAGMA journal_size_limit = 67108864;
+         PRAGMA foreign_keys = ON;
+         PRAGMA temp_store = MEMORY;",
+    )?;
+    let transaction = db.transaction()?;
+    let known = "SELECT 1 FROM sqlite_master WHERE name = 'schema_version'";
+    if transaction.query_row(known, [], |_| Ok(())).optional()?.is_none() {
+        transaction.execute_batch(TABLES)?;
+        transaction.execute("INSERT INTO schema_version VALUES (?1)", [VERSION])?;
+    }
+    let found: i64 = transaction.query_row("SELECT version FROM schema_version", [], |row| row.get(0))?;
+    transaction.commit()?;
+    if found != VERSION {
+        return Err(StoreError::Unusable(format!(
+            "the data directory has format {found}, and this server knows format {VERSION} only; use a newer server"
+        )));
+    }
+    Ok(db)
+}
+
+/// A connection that only reads: always the last commit.
+pub(super) fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.busy_timeout(Duration::from_secs(5))?;
+    db.set_prepared_statement_cache_capacity(64);
+    Ok(db)
+}
+
+/// A connection for checkpoints alone.
+pub(super) fn open_for_checkpoints(path: &Path) -> Result<Connection, StoreError> {
+    let db = Connection::open(path)?;
+    db.execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = FULL;")?;
+    Ok(db)
+}
+
+/// Carries over from the log what no reader still needs there; waits for nobody.
+pub(super) fn checkpoint(db: &Connection) -> Result<(), StoreError> {
+    db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! Sessions on record.
+//!
+//! Promise: an id is one session of its owner at a time; a session's number is
+//! never given to another. A session that is removed takes everything with it.
+
+use rusqlite::Connection;
+use rusqlite::Row;
+use rusqlite::params;
+
+use crate::clock::Timestamp;
+use crate::ids::PrincipalId;
+use crate::ids::SessionId;
+use crate::ids::TenantId;
+use crate::model::caller::Owner;
+use crate::model::params::ParamMap;
+use crate::model::params::Params;
+use crate::model::session::QueueMode;
+use crate::model::session::Session;
+use crate::model::session::SessionKey;
+use crate::model::session::SessionLimits;
+use crate::model::session::SessionState;
+use crate::model::session::Usage;
+use crate::store::Store;
+use crate::store::error::Refused;
+use crate::store::error::StoreError;
+use crate::store::keys;
+use crate::store::page::Page;
+use crate::store::page::PageOf;
+use crate::store::params;
+use crate::store::receipt::Receipt;
+use crate::store::rows;
+use crate::store::tenants;
+
+/// A session that is to be made.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    pub id: SessionId,
+    pub owner: Owner,
+    pub queue: QueueMode,
+    pub limits: SessionLimits,
+    pub params: ParamMap,
+    pub now: Timestamp,
+}
+
+/// What became of the wish for a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Created {
+    New(Session),
+    /// The owner has one of that id, perhaps one that is being dropped.
+    Exists,
+}
+
+impl Store {
+    /// Makes a session. Refused as [`Refused::NoTenant`] and [`Refused::Param`].
+    pub fn create_session(&self, new: NewSession) -> Receipt<Created> {
+        self.writer().enqueue(move |db| create(db, new))
+    }
+
+    /// The owner's session of that id. One that is being dropped does not exist
+    /// here any more (R19).
+    pub async fn session(&self, owner: &Owner, id: &SessionId) -> Result<Option<Session>, StoreError> {
+        let (owner, id) = (owner.clone(), id.clone());
+        let find = "SELECT * FROM session WHERE tenant = ?1 AND principal = ?2 AND id = ?3 AND state = 'active'";
+        self.read(move |db| {
+            rows::one(db, find, params![owner.tenant.as_str(), owner.principal.as_str(), id.as_str()], session)
+        })
+        .await
+    }
+
+    /// A session by its number, whatever its state.
+    pub async fn session_by_key(&self, key: SessionKey) -> Result<Option<Session>, StoreError> {
+        self.read(move |db| by_key(db, key)).await
+    }
+
+    /// The sessions of a tenant, or of one owner in it, by principal and id;
+    /// those that are being dropped too (R21).
+    pub async fn sessions(
+        &self,
+        tenant: &TenantId,
+        owner: Option<&PrincipalId>,
+        page: PageOf,
+    ) -> Result<Page<Session>, StoreError> {
+        let (tenant, owner) = (tenant.clone(), owner.cloned());
+        self.read(move |db| {
+            // The key of this list has two parts; neither can contain a space.
+            let after = page.after()?.unwrap_or_else(|| " ".to_owned());
+            let (principal, id) = after.split_once(' ').ok_or(Refused::Cursor)?;
+            let list = "SELECT * FROM session
+                        WHERE tenant = ?1 AND (?2 IS NULL OR principal = ?2) AND (principal, id) > (?3, ?4)
+                        ORDER BY principal, id LIMIT ?5";
+            let owner = owner.as_ref().map(PrincipalId::as_str);
+            let found = rows::all(db, list, params![tenant.as_str(), owner, principal, id, page.rows()], session)?;
+            Ok(page.fill(found, |session| format!("{} {}", session.owner.principal, session.id)))
+        })
+        .await
+    }
+
+    /// Marks a session as being dropped; says whether it was active.
+    pub fn mark_session(&self, key: SessionKey) -> Receipt<bool> {
+        self.writer().enqueue(move |db| {
+            let mark = "UPDATE session SET state = 'marked' WHERE key = ?1 AND state = 'active'";
+            Ok(rows::change(db, mark, [key.0])? == 1)
+        })
+    }
+
+    /// Removes a session with its files and parameters; says whether there was one.
+    pub fn remove_session(&self, key: SessionKey) -> Receipt<bool> {
+        let shared = self.shared();
+        self.writer().enqueue_then(
+            move |db| Ok(rows::change(db, "DELETE FROM session WHERE key = ?1", [key.0])? == 1),
+            move |removed| {
+                shared.copies.forget(key);
+                removed
+            },
+        )
+    }
+}
+
+fn create(db: &Connection, new: NewSession) -> Result<Created, StoreError> {
+    tenants::must_exist(db, &new.owner.tenant)?;
+    let mut checked = Params::new(std::sync::Arc::default());
+    for (name, value) in &new.params {
+        checked.set(name, value).map_err(Refused::from)?;
+    }
+    let insert = "INSERT INTO session (tenant, principal, id, state, queue, limit_bytes, limit_files, used_bytes,
+                      used_files, version, tree_version, created_at, last_used_at)
+                  VALUES (?1, ?2, ?3, 'active', ?4, ?5, ?6, 0, 0, 0, 0, ?7, ?7)
+                  ON CONFLICT (tenant, principal, id) DO NOTHING RETURNING *";
+    let values = params![
+        new.owner.tenant.as_str(),
+        new.owner.principal.as_str(),
+        new.id.as_str(),
+        queue_word(new.queue),
+        rows::stored(new.limits.bytes),
+        rows::stored(new.limits.files),
+        new.now.micros(),
+    ];
+    let Some(session) = rows::one(db, insert, values, session)? else { return Ok(Created::Exists) };
+    params::store(db, session.key, &checked.into_changes())?;
+    Ok(Created::New(session))
+}
+
+/// A session by its number, whatever its state.
+pub(super) fn by_key(db: &Connection, key: SessionKey) -> Result<Option<Session>, StoreError> {
+    rows::one(db, "SELECT * FROM session WHERE key = ?1", [key.0], session)
+}
+
+/// The same, refused unless it takes requests.
+pub(super) fn active(db: &Connection, key: SessionKey) -> Result<Session, StoreError> {
+    let session = by_key(db, key)?.filter(|session| session.state.takes_requests());
+    session.ok_or(StoreError::Refused(Refused::SessionGone))
+}
+
+/// The number of the last commit that changed a file of the session.
+pub(super) fn tree_version(db: &Connection, key: SessionKey) -> Result<u64, StoreError> {
+    let find = "SELECT tree_version FROM session WHERE key = ?1";
+    let found = rows::one(db, find, [key.0], |row| rows::number(row, "tree_version"))?;
+    found.ok_or(StoreError::Refused(Refused::SessionGone))
+}
+
+/// Whether a commit changed the session's files.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tree {
+    Changed,
+    Same,
+}
+
+/// Makes what was written a commit: the session's version goes from what `base`
+/// has to the next one. That is refused if the session is not active any more.
+pub(super) fn advance(
+    db: &Connection,
+    base: &Session,
+    usage: Usage,
+    tree: Tree,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let update = "UPDATE session SET version = ?2 + 1,
+                      tree_version = CASE WHEN ?3 THEN ?2 + 1 ELSE tree_version END,
+                      used_bytes = ?4, used_files = ?5, last_used_at = CASE WHEN last_used_at < ?6 THEN ?6 ELSE last_used_at END
+                  WHERE key = ?1 AND version = ?2 AND state = 'active'";
+    let values = params![
+        base.key.0,
+        rows::stored(base.commit),
+        tree == Tree::Changed,
+        rows::stored(usage.bytes),
+        rows::stored(usage.files),
+        now.micros(),
+    ];
+    if rows::change(db, update, values)? == 1 {
+        return Ok(base.commit + 1);
+    }
+    active(db, base.key)?;
+    // Turns are there so that this cannot be; keeping half of two commits would be worse.
+    Err(StoreError::Broken("a session was changed by somebody without a turn".to_owned()))
+}
+
+fn queue_word(mode: QueueMode) -> &'static str {
+    match mode {
+        QueueMode::Wait => "wait",
+        QueueMode::Reject => "reject",
+    }
+}
+
+fn state_word(state: SessionState) -> &'static str {
+    match state {
+        SessionState::Active => "active",
+        SessionState::Marked => "marked",
+        SessionState::Gone => "gone",
+    }
+}
+
+/// A row of `session`.
+fn session(row: &Row<'_>) -> Result<Session, StoreError> {
+    Ok(Session {
+        key: SessionKey(row.get("key")?),
+        id: rows::parsed(row, "id")?,
+        owner: keys::owner(row)?,
+        state: rows::word_of(row, "state", &[SessionState::Active, SessionState::Marked], state_word)?,
+        queue: rows::word_of(row, "queue", &[QueueMode::Wait, QueueMode::Reject], queue_word)?,
+        limits: SessionLimits { bytes: rows::number(row, "limit_bytes")?, files: rows::number(row, "limit_files")? },
+        usage: Usage { bytes: rows::number(row, "used_bytes")?, files: rows::number(row, "used_files")? },
+        commit: rows::number(row, "version")?,
+        created_at: rows::moment(row, "created_at")?,
+        last_used_at: rows::moment(row, "last_used_at")?,
+    })
+}

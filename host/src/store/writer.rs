@@ -1,0 +1,258 @@
+//! The one writer: a line of units of work, gathered into commits.
+//!
+//! Comes in: a closure over the connection, from any thread.
+//! Goes out: its answer, through a [`Receipt`], once the commit is on disk.
+//!
+//! Promise: units happen in the order in which they came in, each whole or not
+//! at all, and no answer is given before the sync that makes it true. Whatever
+//! waits is taken into one commit, so the disk is waited for once for all of it;
+//! nobody waits for others to come.
+
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::TrySendError;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+
+use crate::limits::LOG_PAGES_MAX;
+use crate::limits::WRITES_PER_COMMIT_MAX;
+use crate::limits::WRITES_WAITING_MAX;
+use crate::store::checkpoint::Nudge;
+use crate::store::error::StoreError;
+use crate::store::receipt::Receipt;
+use crate::store::receipt::Reply;
+use crate::store::schema;
+
+/// The way into the line. Dropping it finishes what is in the line and stops.
+pub(super) struct Writer {
+    line: Option<SyncSender<Box<dyn Unit>>>,
+    poisoned: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Starts the writer's thread.
+    pub(super) fn start(mut db: Connection, nudge: Nudge) -> Result<Writer, StoreError> {
+        let (line, units) = sync_channel(WRITES_WAITING_MAX);
+        let poisoned = Arc::new(AtomicBool::new(false));
+        let log_pages = Arc::new(AtomicU32::new(0));
+        let seen = Arc::clone(&log_pages);
+        db.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: std::ffi::c_int| {
+            seen.store(u32::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+            Ok(())
+        }))?;
+        let desk = Desk { db, poisoned: Arc::clone(&poisoned), log_pages, nudge };
+        let thread = thread::Builder::new().name("store-writer".to_owned()).spawn(move || desk.work(&units));
+        let thread = thread.map_err(StoreError::io("start the writer"))?;
+        Ok(Writer { line: Some(line), poisoned, thread: Some(thread) })
+    }
+
+    /// Puts `work` into the line.
+    pub(super) fn enqueue<T, W>(&self, work: W) -> Receipt<T>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.enqueue_then(work, |result| result)
+    }
+
+    /// Puts `work` into the line. `then` makes the answer out of what became of it,
+    /// on the writer's thread and after the commit, so it must be short.
+    pub(super) fn enqueue_then<A, T, W, F>(&self, work: W, then: F) -> Receipt<T>
+    where
+        A: Send + 'static,
+        T: Send + 'static,
+        W: FnOnce(&Connection) -> Result<A, StoreError> + Send + 'static,
+        F: FnOnce(Result<A, StoreError>) -> Result<T, StoreError> + Send + 'static,
+    {
+        if self.poisoned.load(Ordering::Acquire) {
+            return Receipt::refused(StoreError::Poisoned);
+        }
+        let Some(line) = &self.line else { return Receipt::refused(StoreError::Poisoned) };
+        let (reply, receipt) = Receipt::new();
+        let unit = Work { work: Some(work), then, result: None, reply };
+        match line.try_send(Box::new(unit)) {
+            Ok(()) => receipt,
+            Err(TrySendError::Full(_)) => Receipt::refused(StoreError::Busy),
+            Err(TrySendError::Disconnected(_)) => Receipt::refused(StoreError::Poisoned),
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.line = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there was told to whoever waited, as receipts without answers.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// One piece of work, its type forgotten.
+trait Unit: Send {
+    /// Does the work inside the open transaction. Says what the whole transaction
+    /// died of, should it be gone now.
+    fn run(&mut self, db: &Connection) -> Lost;
+    /// Tells the result; `lost` if the transaction is not there.
+    fn settle(self: Box<Self>, lost: Option<Lost>);
+}
+
+/// Why a whole commit is not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lost {
+    /// The disk was full. The database is as before and goes on.
+    Full,
+    /// The disk failed. What it holds is known after a restart.
+    Poisoned,
+}
+
+impl Lost {
+    fn from(error: &rusqlite::Error) -> Lost {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => Lost::Full,
+            _ => Lost::Poisoned,
+        }
+    }
+}
+
+struct Work<A, T, W, F> {
+    work: Option<W>,
+    then: F,
+    result: Option<Result<A, StoreError>>,
+    reply: Reply<T>,
+}
+
+impl<A, T, W, F> Unit for Work<A, T, W, F>
+where
+    A: Send,
+    T: Send,
+    W: FnOnce(&Connection) -> Result<A, StoreError> + Send,
+    F: FnOnce(Result<A, StoreError>) -> Result<T, StoreError> + Send,
+{
+    fn run(&mut self, db: &Connection) -> Lost {
+        self.result = self.work.take().map(|work| run_in_savepoint(db, work));
+        match &self.result {
+            Some(Err(StoreError::Full)) => Lost::Full,
+            _ => Lost::Poisoned,
+        }
+    }
+
+    fn settle(self: Box<Self>, lost: Option<Lost>) {
+        let Work { work, then, result, reply } = *self;
+        // Work that was not done goes first, with all it holds.
+        drop(work);
+        let result = match (lost, result) {
+            // Its own refusal is the better news: it holds in any case.
+            (_, Some(Err(error))) => Err(error),
+            (None, Some(done)) => done,
+            (Some(Lost::Full), _) => Err(StoreError::Full),
+            (Some(Lost::Poisoned), _) | (None, None) => Err(StoreError::Poisoned),
+        };
+        reply.tell(then(result));
+    }
+}
+
+/// Does one unit's work so that a failure of it leaves nothing behind, while the
+/// units around it stay.
+fn run_in_savepoint<T>(
+    db: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    db.prepare_cached("SAVEPOINT unit")?.execute([])?;
+    // A mistake of ours in one unit must not end the thread that all others need.
+    let result = catch_unwind(AssertUnwindSafe(|| work(db)));
+    let result = result.unwrap_or_else(|_| Err(StoreError::Broken("a write panicked".to_owned())));
+    // A full disk may have ended the whole transaction; then there is no savepoint.
+    if result.is_err() && !db.is_autocommit() {
+        db.prepare_cached("ROLLBACK TO unit")?.execute([])?;
+    }
+    if !db.is_autocommit() {
+        db.prepare_cached("RELEASE unit")?.execute([])?;
+    }
+    result
+}
+
+/// What the writer's thread works with.
+struct Desk {
+    db: Connection,
+    poisoned: Arc<AtomicBool>,
+    /// The length of the log after the last commit.
+    log_pages: Arc<AtomicU32>,
+    nudge: Nudge,
+}
+
+impl Desk {
+    fn work(self, units: &Receiver<Box<dyn Unit>>) {
+        while let Ok(first) = units.recv() {
+            let mut batch = vec![first];
+            batch.extend(units.try_iter().take(WRITES_PER_COMMIT_MAX - 1));
+            let lost = self.commit(&mut batch);
+            if lost == Some(Lost::Poisoned) && !self.poisoned.swap(true, Ordering::AcqRel) {
+                tracing::error!("a commit failed; nothing more is written until a restart");
+            }
+            for unit in batch {
+                unit.settle(lost);
+            }
+            self.mind_the_log();
+        }
+    }
+
+    /// Runs the batch in one transaction; says why if it is not there.
+    fn commit(&self, batch: &mut [Box<dyn Unit>]) -> Option<Lost> {
+        if self.poisoned.load(Ordering::Acquire) {
+            return Some(Lost::Poisoned);
+        }
+        if let Err(error) = self.execute("BEGIN IMMEDIATE") {
+            return Some(self.fail("begin", &error));
+        }
+        for unit in batch {
+            let lost = unit.run(&self.db);
+            if self.db.is_autocommit() {
+                // It rolls back by itself when the disk is full or broken.
+                tracing::error!("the database gave up a transaction");
+                return Some(lost);
+            }
+        }
+        match self.execute("COMMIT") {
+            Ok(()) => None,
+            Err(error) => {
+                let lost = self.fail("commit", &error);
+                if !self.db.is_autocommit() && self.execute("ROLLBACK").is_err() {
+                    return Some(Lost::Poisoned);
+                }
+                Some(lost)
+            }
+        }
+    }
+
+    fn execute(&self, sql: &str) -> Result<(), rusqlite::Error> {
+        self.db.prepare_cached(sql)?.execute([]).map(|_| ())
+    }
+
+    fn fail(&self, what: &str, error: &rusqlite::Error) -> Lost {
+        tracing::error!(%error, "the database could not {what}");
+        Lost::from(error)
+    }
+
+    /// Carrying the log over is the checkpointer's work; only a log that grows
+    /// faster than that is stopped for here.
+    fn mind_the_log(&self) {
+        let pages = self.log_pages.load(Ordering::Relaxed);
+        self.nudge.log_has(pages);
+        if pages > LOG_PAGES_MAX && !self.poisoned.load(Ordering::Acquire) {
+            if let Err(error) = schema::checkpoint(&self.db) {
+                tracing::warn!(%error, "the log could not be carried over");
+            }
+        }
+    }
+}
