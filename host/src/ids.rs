@@ -83,7 +83,7 @@ name!(
     SessionId, "session id", is_id, ID_RULE
 );
 name!(
-    /// Names one job of one tenant. The caller chooses it, or we do.
+    /// Names one job of one principal. The caller chooses it, or we do.
     JobId, "job id", is_id, ID_RULE
 );
 name!(

@@ -70,7 +70,8 @@ pub(super) fn collect(
     changed: &BTreeSet<SessionPath>,
 ) -> Result<Changes, StoreError> {
     let changes = Changes::none(session.usage);
-    let mut collector = Collector { readers, session, changes, memory_left: COMMIT_MEMORY_BYTES };
+    let mut collector =
+        Collector { readers, session, changes, memory_left: COMMIT_MEMORY_BYTES, sound: BTreeSet::new() };
     let mut done: BTreeSet<SessionPath> = BTreeSet::new();
     for path in changed {
         let top = collector.top_of(root, path)?;
@@ -89,14 +90,19 @@ struct Collector<'a> {
     session: &'a Session,
     changes: Changes,
     memory_left: usize,
+    /// Paths that are known to be directories both here and there.
+    sound: BTreeSet<SessionPath>,
 }
 
 impl Collector<'_> {
     /// The outermost path at or above `path` that is not a directory both here and
     /// there: a guest that replaced a directory may have been noted only for what
     /// lay in it.
-    fn top_of(&self, root: &OwnedFd, path: &SessionPath) -> Result<SessionPath, StoreError> {
+    fn top_of(&mut self, root: &OwnedFd, path: &SessionPath) -> Result<SessionPath, StoreError> {
         for above in path.ancestors() {
+            if self.sound.contains(&above) {
+                continue;
+            }
             let here = tree::look(root, &above).map_err(StoreError::io(CONTEXT))?;
             let here = here.is_some_and(|found| matches!(found.seen, Seen::Directory));
             let there = self.readers.with(|db| nodes::at(db, self.session.key, &above))?;
@@ -104,6 +110,7 @@ impl Collector<'_> {
             if !(here && there) {
                 return Ok(above);
             }
+            self.sound.insert(above);
         }
         Ok(path.clone())
     }
@@ -131,7 +138,7 @@ impl Collector<'_> {
         old: &mut BTreeMap<SessionPath, Node>,
     ) -> Result<(), StoreError> {
         let found = tree::look_in(parent, tree::name_of(path)).map_err(StoreError::io(CONTEXT))?;
-        let Some(Found { seen, modified_ns, .. }) = found else { return Ok(()) };
+        let Some(Found { seen, modified_ns }) = found else { return Ok(()) };
         let before = old.remove(path);
         match seen {
             Seen::File(file) => self.file(file, path, modified_ns, before),
@@ -173,9 +180,7 @@ impl Collector<'_> {
         before: Option<Node>,
     ) -> Result<(), StoreError> {
         let old_hashes = match &before {
-            Some(before) if before.kind == EntryKind::File => {
-                self.readers.with(|db| chunks::hashes(db, before.id))?
-            }
+            Some(before) if before.kind == EntryKind::File => self.readers.with(|db| chunks::hashes(db, before.id))?,
             _ => Vec::new(),
         };
         let (content, pieces) = self.read(file, &old_hashes).map_err(StoreError::io(CONTEXT))?;

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -24,6 +25,7 @@ use crate::store::error::StoreError;
 use crate::store::janitor::Janitor;
 use crate::store::layout::Layout;
 use crate::store::place;
+use crate::store::place::Chosen;
 use crate::store::place::Place;
 use crate::store::place::WorkDir;
 use crate::store::place::WorkPlace;
@@ -35,8 +37,8 @@ pub(super) struct Copies {
     first: Arc<Place>,
     /// In the data directory, for what has no room there.
     second: Arc<Place>,
-    /// Whether `first` is a directory of ours outside the data directory.
-    outside: bool,
+    /// Held if `first` lies outside the data directory.
+    lock: Option<File>,
     idle: Mutex<Idle>,
     janitor: Option<Janitor>,
 }
@@ -59,16 +61,15 @@ pub(super) struct Copy {
 
 impl Copies {
     pub(super) fn open(layout: &Layout, wish: Option<&Path>, bytes_max: u64) -> Result<Copies, StoreError> {
-        let chosen = place::choose(layout, wish, bytes_max)?;
+        let Chosen { work_place: chosen, lock } = place::choose(layout, wish, bytes_max)?;
         let janitor = Janitor::start()?;
         let second = Arc::new(Place::open(&layout.work(), bytes_max, janitor.bin())?);
-        let outside = chosen.path != layout.work();
-        let first = if outside {
+        let first = if lock.is_some() {
             Arc::new(Place::open(&chosen.path, chosen.bytes_max, janitor.bin())?)
         } else {
             Arc::clone(&second)
         };
-        Ok(Copies { chosen, first, second, outside, idle: Mutex::default(), janitor: Some(janitor) })
+        Ok(Copies { chosen, first, second, lock, idle: Mutex::default(), janitor: Some(janitor) })
     }
 
     pub(super) fn place(&self) -> &WorkPlace {
@@ -172,8 +173,8 @@ impl Drop for Copies {
         self.idle().copies.clear();
         // Waits until the bin is empty, so that the place can go.
         self.janitor = None;
-        if self.outside
-            && let Err(error) = std::fs::remove_dir(&self.chosen.path)
+        if self.lock.is_some()
+            && let Err(error) = place::remove(&self.chosen.path)
         {
             tracing::debug!(%error, "the directory for working copies stays until the next start");
         }

@@ -256,7 +256,10 @@ fn enqueue(
                 Ok(())
             }
             Err(error) => {
-                put_back(&told, lease, &changed);
+                // The copy of a session that is gone is of no use to anybody.
+                if !matches!(error, StoreError::Refused(Refused::SessionGone)) {
+                    put_back(&told, lease, &changed);
+                }
                 Err(error)
             }
         },

@@ -4,7 +4,7 @@
 //! bytes, whatever happens next; before that, it is not there at all, or as it
 //! was.
 
-use std::ffi::OsStr;
+use std::ffi::CStr;
 use std::fs;
 use std::fs::File;
 use std::fs::OpenOptions;
@@ -45,6 +45,6 @@ pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
 
 /// Moves something from one directory to another, for the moment only: a power
 /// cut may undo it.
-pub(super) fn move_loosely(from: &OwnedFd, name: &OsStr, to: &OwnedFd, new_name: &str) -> io::Result<()> {
+pub(super) fn move_loosely(from: &OwnedFd, name: &CStr, to: &OwnedFd, new_name: &CStr) -> io::Result<()> {
     Ok(rustix::fs::renameat(from, name, to, new_name)?)
 }

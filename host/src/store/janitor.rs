@@ -8,7 +8,6 @@ use std::ffi::CStr;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 use std::sync::Condvar;
 use std::sync::Mutex;
@@ -112,31 +111,44 @@ impl Drop for Janitor {
 }
 
 fn take_away(rubbish: &Rubbish) {
-    if let Err(error) = remove_tree(&rubbish.place, &rubbish.place, &rubbish.name, 0) {
+    if let Err(error) = remove_tree(&rubbish.place, &rubbish.place, &rubbish.name) {
         // It is tried again at the next start, when everything there is rubbish.
         tracing::warn!(%error, "a directory that is not needed any more could not be deleted");
     }
 }
 
 /// Removes `name` in `parent` with everything beneath it. What lies deeper than
-/// our own limit is moved to `top` and removed from there, so that neither the
-/// stack nor the open files grow with what a guest built.
-pub(super) fn remove_tree(top: &OwnedFd, parent: &OwnedFd, name: &CStr, depth: usize) -> io::Result<()> {
+/// our own limit is moved to `top` first and removed from there, so that neither
+/// the stack nor the open files grow with what a guest built.
+pub(super) fn remove_tree(top: &OwnedFd, parent: &OwnedFd, name: &CStr) -> io::Result<()> {
+    let mut aside = Vec::new();
+    remove_beneath(top, parent, name, 0, &mut aside)?;
+    while let Some(name) = aside.pop() {
+        remove_beneath(top, top, &name, 0, &mut aside)?;
+    }
+    Ok(())
+}
+
+fn remove_beneath(
+    top: &OwnedFd,
+    parent: &OwnedFd,
+    name: &CStr,
+    depth: usize,
+    aside: &mut Vec<CString>,
+) -> io::Result<()> {
     if tree::remove_one(parent, name)? {
         return Ok(());
     }
     if depth > DEPTH_MAX {
-        let aside = uuid::Uuid::new_v4().to_string();
-        durable::move_loosely(parent, std::ffi::OsStr::from_bytes(name.to_bytes()), top, &aside)?;
-        // It lies at the top now, so this goes one level deeper at most per turn of the walk.
-        let aside = CString::new(aside).map_err(io::Error::other)?;
-        return remove_tree(top, top, &aside, 0);
+        let new_name = CString::new(uuid::Uuid::new_v4().to_string()).map_err(io::Error::other)?;
+        durable::move_loosely(parent, name, top, &new_name)?;
+        aside.push(new_name);
+        return Ok(());
     }
     let dir = tree::open_dir(parent, name)?;
     for inner in tree::names(&dir)? {
-        remove_tree(top, &dir, &inner, depth + 1)?;
+        remove_beneath(top, &dir, &inner, depth + 1, aside)?;
     }
-    drop(dir);
     tree::remove_one(parent, name)?;
     Ok(())
 }
@@ -157,7 +169,7 @@ mod tests {
             dir = tree::make_dir(&dir, "d").unwrap();
         }
         drop(dir);
-        remove_tree(&top, &top, c"deep", 0).unwrap();
+        remove_tree(&top, &top, c"deep").unwrap();
         assert_eq!(tree::names(&top).unwrap(), Vec::<CString>::new());
     }
 }

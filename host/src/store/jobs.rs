@@ -157,12 +157,7 @@ impl Store {
     }
 }
 
-fn known(
-    db: &Connection,
-    owner: &Owner,
-    id: &JobId,
-    fingerprint: &Digest,
-) -> Result<Option<Accepted>, StoreError> {
+fn known(db: &Connection, owner: &Owner, id: &JobId, fingerprint: &Digest) -> Result<Option<Accepted>, StoreError> {
     let Some(known) = by_id(db, owner, id)? else { return Ok(None) };
     let same = "SELECT 1 FROM job WHERE seq = ?1 AND fingerprint = ?2";
     let same = rows::exists(db, same, params![known.seq.0, fingerprint.as_bytes()])?;

@@ -33,6 +33,12 @@ use crate::store::error::StoreError;
 /// Memory-backed storage that Linux offers to everybody.
 pub(super) const SHARED_MEMORY: &str = "/dev/shm";
 
+/// What the name of every place for working copies begins with.
+pub(super) const PLACE_PREFIX: &str = "sessile-";
+
+/// The file in such a place that its server holds locked for as long as it lives.
+pub(super) const PLACE_LOCK: &str = "lock";
+
 /// The paths of one data directory.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
@@ -52,7 +58,8 @@ impl Layout {
         fs::set_permissions(&layout.data, private).map_err(StoreError::io("make the data directory private"))?;
         let lock = layout.lock()?;
         for dir in [layout.modules(), layout.artefacts(), layout.tmp(), layout.work()] {
-            make_private_dir(&dir, Parents::Expect).map_err(StoreError::io("make a directory in the data directory"))?;
+            make_private_dir(&dir, Parents::Expect)
+                .map_err(StoreError::io("make a directory in the data directory"))?;
         }
         Ok((layout, lock))
     }
@@ -63,7 +70,10 @@ impl Layout {
         let io = || StoreError::io("look at the data directory");
         let owner = fs::metadata(&self.data).map_err(io())?.uid();
         if owner != rustix::process::geteuid().as_raw() {
-            return Err(StoreError::Unusable(format!("the data directory {} belongs to another user", self.data.display())));
+            return Err(StoreError::Unusable(format!(
+                "the data directory {} belongs to another user",
+                self.data.display()
+            )));
         }
         let mut entries = fs::read_dir(&self.data).map_err(io())?;
         if self.data.join("lock").exists() || self.database().exists() || entries.next().is_none() {
@@ -78,7 +88,8 @@ impl Layout {
     fn lock(&self) -> Result<File, StoreError> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(self.data.join("lock")).map_err(StoreError::io("open the lock of the data directory"))?;
+        let file =
+            options.open(self.data.join("lock")).map_err(StoreError::io("open the lock of the data directory"))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(file),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Unusable(format!(
@@ -137,7 +148,7 @@ impl Layout {
     pub(super) fn work_name(&self) -> Result<String, StoreError> {
         let meta = fs::metadata(&self.data).map_err(StoreError::io("look at the data directory"))?;
         let identity = Digest::of(format!("{}:{}", meta.dev(), meta.ino()).as_bytes());
-        Ok(format!("sessile-{}", &identity.hex()[..16]))
+        Ok(format!("{PLACE_PREFIX}{}", &identity.hex()[..16]))
     }
 }
 

@@ -77,7 +77,7 @@ fn mend(db: &Connection, session: &Session, copy: &Copy) -> Result<OwnedFd, Stor
 fn clear(root: &OwnedFd, path: &SessionPath) -> io::Result<()> {
     let Some(parent) = tree::open_parent(root, path)? else { return Ok(()) };
     let name = CString::new(tree::name_of(path)).map_err(io::Error::other)?;
-    janitor::remove_tree(root, &parent, &name, 0)
+    janitor::remove_tree(root, &parent, &name)
 }
 
 /// Writes nodes, each directory before what it holds.

@@ -158,6 +158,12 @@ impl Store {
         self.inner.shared.copies.place()
     }
 
+    /// Whether writes can succeed at all: not after a commit that failed, until
+    /// the server is started anew.
+    pub fn takes_writes(&self) -> bool {
+        !self.inner.writer.is_poisoned()
+    }
+
     fn writer(&self) -> &Writer {
         &self.inner.writer
     }

@@ -71,8 +71,10 @@ impl Store {
         let tenant = tenant.clone();
         self.read(move |db| {
             let after = page.after()?.unwrap_or_default();
-            let names = "SELECT DISTINCT name FROM module_version WHERE tenant = ?1 AND name > ?2 ORDER BY name LIMIT ?3";
-            let names = rows::all(db, names, params![tenant.as_str(), after, page.rows()], |row| rows::parsed(row, "name"))?;
+            let names =
+                "SELECT DISTINCT name FROM module_version WHERE tenant = ?1 AND name > ?2 ORDER BY name LIMIT ?3";
+            let names =
+                rows::all(db, names, params![tenant.as_str(), after, page.rows()], |row| rows::parsed(row, "name"))?;
             let latest = names.into_iter().map(|name| find(db, &tenant, &ModuleRef { name, which: Which::Latest }));
             let latest: Vec<_> = latest.filter_map(Result::transpose).collect::<Result<_, _>>()?;
             Ok(page.fill(latest, |module: &ModuleVersion| module.name.to_string()))
@@ -92,7 +94,8 @@ impl Store {
             let before = page.after_number()?.unwrap_or(i64::MAX);
             let list = "SELECT * FROM module_version WHERE tenant = ?1 AND name = ?2 AND version < ?3
                         ORDER BY version DESC LIMIT ?4";
-            let list = rows::all(db, list, params![tenant.as_str(), name.as_str(), before, page.rows()], module_version)?;
+            let list =
+                rows::all(db, list, params![tenant.as_str(), name.as_str(), before, page.rows()], module_version)?;
             Ok(page.fill(list, |module| module.version.to_string()))
         })
         .await
@@ -193,7 +196,12 @@ impl Store {
 }
 
 /// Refuses a version that is no more.
-pub(super) fn must_exist(db: &Connection, tenant: &TenantId, name: &ModuleName, version: u32) -> Result<(), StoreError> {
+pub(super) fn must_exist(
+    db: &Connection,
+    tenant: &TenantId,
+    name: &ModuleName,
+    version: u32,
+) -> Result<(), StoreError> {
     let known = "SELECT 1 FROM module_version WHERE tenant = ?1 AND name = ?2 AND version = ?3";
     if rows::exists(db, known, params![tenant.as_str(), name.as_str(), version])? {
         return Ok(());

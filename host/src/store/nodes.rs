@@ -140,22 +140,17 @@ pub(super) fn beneath(path: &SessionPath) -> (String, String) {
 
 /// Writes a node, over the one with the number `old` if there is one. Gives its
 /// number. The pieces of `old` stay.
-pub(super) fn store(
-    db: &Connection,
-    session: SessionKey,
-    old: Option<i64>,
-    new: &NewNode,
-) -> Result<i64, StoreError> {
+pub(super) fn store(db: &Connection, session: SessionKey, old: Option<i64>, new: &NewNode) -> Result<i64, StoreError> {
     let size = rows::stored(new.size);
     if let Some(id) = old {
-        let update = "UPDATE node SET kind = ?2, size_bytes = ?3, modified_ns = ?4, hash = ?5, target = ?6 WHERE id = ?1";
+        let update =
+            "UPDATE node SET kind = ?2, size_bytes = ?3, modified_ns = ?4, hash = ?5, target = ?6 WHERE id = ?1";
         rows::change(db, update, params![id, new.kind.word(), size, new.modified_ns, new.hash, new.target])?;
         return Ok(id);
     }
     let insert = "INSERT INTO node (session, path, kind, size_bytes, modified_ns, hash, target)
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING id";
-    let values =
-        params![session.0, new.path.as_str(), new.kind.word(), size, new.modified_ns, new.hash, new.target];
+    let values = params![session.0, new.path.as_str(), new.kind.word(), size, new.modified_ns, new.hash, new.target];
     let id = rows::one(db, insert, values, |row| Ok(row.get("id")?))?;
     id.ok_or_else(|| StoreError::Broken("a file without a number".to_owned()))
 }

@@ -41,10 +41,7 @@ impl Readers {
     }
 }
 
-fn read_once<T>(
-    db: &mut Connection,
-    read: impl FnOnce(&Connection) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
+fn read_once<T>(db: &mut Connection, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
     let view = db.transaction()?;
     let result = read(&view)?;
     view.commit()?;

@@ -52,7 +52,9 @@ impl<T> Future for Receipt<T> {
         match &mut self.get_mut().0 {
             Answer::Refused(error) => Poll::Ready(Err(error.take().unwrap_or(StoreError::Poisoned))),
             // A reply that was dropped means a writer that is no more.
-            Answer::Waiting(answer) => Pin::new(answer).poll(task).map(|told| told.unwrap_or(Err(StoreError::Poisoned))),
+            Answer::Waiting(answer) => {
+                Pin::new(answer).poll(task).map(|told| told.unwrap_or(Err(StoreError::Poisoned)))
+            }
         }
     }
 }

@@ -58,10 +58,8 @@ impl Store {
         let (lost, sessions_removed) = put_in_order.await?;
         let shared = self.shared();
         self.writer().enqueue(move |db| shared.collector.sweep(db)).await?;
-        self.read(move |db| {
-            Ok(Recovered { queued: queued(db)?, compiling: compiling(db)?, lost, sessions_removed })
-        })
-        .await
+        self.read(move |db| Ok(Recovered { queued: queued(db)?, compiling: compiling(db)?, lost, sessions_removed }))
+            .await
     }
 }
 
@@ -71,8 +69,7 @@ fn requeue(db: &Connection, now: Timestamp) -> Result<usize, StoreError> {
                  WHERE ended_at IS NULL AND state = 'running' AND on_crash = 'rerun' AND attempt < ?1";
     rows::change(db, rerun, [ATTEMPTS_MAX])?;
     let running = "SELECT seq, attempt FROM job WHERE ended_at IS NULL AND state = 'running'";
-    let running =
-        rows::all(db, running, [], |row| Ok((JobSeq(row.get("seq")?), rows::small(row, "attempt")?)))?;
+    let running = rows::all(db, running, [], |row| Ok((JobSeq(row.get("seq")?), rows::small(row, "attempt")?)))?;
     for (seq, attempt) in &running {
         let detail = match attempt {
             1 => "the server stopped while the job ran, and the job is not to be run again".to_owned(),

@@ -34,7 +34,6 @@ pub(super) enum Seen {
 /// Something that lies in a working copy.
 pub(super) struct Found {
     pub(super) seen: Seen,
-    pub(super) size: u64,
     pub(super) modified_ns: i64,
 }
 
@@ -106,8 +105,7 @@ pub(super) fn look_in(parent: &OwnedFd, name: &str) -> io::Result<Option<Found>>
     let seconds = i128::from(stat.st_mtime) * 1_000_000_000;
     // A guest can set any time; what i64 cannot hold is as far away as it gets.
     let modified_ns = i64::try_from(seconds + i128::from(stat.st_mtime_nsec)).unwrap_or(i64::MAX);
-    let size = u64::try_from(stat.st_size).unwrap_or(0);
-    Ok(seen.map(|seen| Found { seen, size, modified_ns }))
+    Ok(seen.map(|seen| Found { seen, modified_ns }))
 }
 
 fn open_file(parent: &OwnedFd, name: &str) -> io::Result<Option<File>> {
