@@ -190,12 +190,10 @@ impl Layer {
             alone.try_into::<Layer>().map_err(|error| bad(error.message().to_owned()))?;
             table.insert(setting.to_owned(), value);
         }
-        let layer = table
-            .try_into()
-            .map_err(|error: toml::de::Error| ConfigError::BadVariable {
-                name: format!("{PREFIX}*"),
-                message: error.message().to_owned(),
-            })?;
+        let layer = table.try_into().map_err(|error: toml::de::Error| ConfigError::BadVariable {
+            name: format!("{PREFIX}*"),
+            message: error.message().to_owned(),
+        })?;
         Ok((layer, unknown.into_iter().collect()))
     }
 
@@ -240,11 +238,7 @@ mod tests {
     fn the_command_line_goes_before_the_environment_before_the_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "slots = 3\nqueue_max = 5\ndata = \"from-file\"\n").unwrap();
-        let flags = Flags {
-            config: Some(file.path().to_owned()),
-            data: Some("from-flag".into()),
-            ..Flags::default()
-        };
+        let flags = Flags { config: Some(file.path().to_owned()), data: Some("from-flag".into()), ..Flags::default() };
         let (config, _) = load(flags, &[("SESSILE_QUEUE_MAX", "7"), ("SESSILE_DATA", "from-env")]).unwrap();
         assert_eq!((config.slots, config.queue_max), (3, 7));
         assert_eq!(config.data, PathBuf::from("from-flag"));

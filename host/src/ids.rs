@@ -154,8 +154,7 @@ impl FromStr for Digest {
             rule: "it must be `sha256:` and 64 lower-case hex digits",
         };
         let digits = text.strip_prefix("sha256:").ok_or_else(bad)?;
-        let well_formed = digits.len() == 64
-            && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let well_formed = digits.len() == 64 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         if !well_formed {
             return Err(bad());
         }

@@ -86,11 +86,8 @@ fn start_and_serve(config: Config) -> Result<(), ServeError> {
         .thread_name("http")
         .build()
         .map_err(|error| ServeError::System("start the threads of the server", error))?;
-    let settings = Settings {
-        slots: config.slots,
-        queue_max: config.queue_max,
-        unknown_sessions: config.unknown_sessions,
-    };
+    let settings =
+        Settings { slots: config.slots, queue_max: config.queue_max, unknown_sessions: config.unknown_sessions };
     let served = runtime.block_on(run(&config, store.clone(), engine, settings));
     // What a task still holds must go before the store closes: the last handle
     // waits for writes, and must be dropped here, outside the runtime.

@@ -24,8 +24,9 @@ const MEMORIES_PER_SLOT: u32 = 4;
 const TABLES_PER_SLOT: u32 = 8;
 /// Elements of one table in the pool: function tables of real programs have some thousands.
 const TABLE_ELEMENTS_MAX: usize = 20_000;
-/// Memory that stays resident between two uses of a place: a small guest then starts without page faults.
-const KEEP_RESIDENT_BYTES: usize = 256 << 10;
+/// Memory that stays resident between two uses of a place: a guest then starts without page
+/// faults. Programs of Rust and C have a megabyte of stack first, and their data behind it.
+const KEEP_RESIDENT_BYTES: usize = 2 << 20;
 
 /// The two Wasmtime engines of a server.
 pub(super) struct Engines {

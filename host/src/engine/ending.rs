@@ -67,7 +67,9 @@ fn of_error(error: &wasmtime::Error) -> Outcome {
 /// A sentence, and the functions that the guest was in.
 fn trap_detail(error: &wasmtime::Error) -> String {
     let sentence = match error.downcast_ref::<Trap>() {
-        Some(Trap::UnreachableCodeReached) => "the job gave up: it executed `unreachable`, as a panic or an abort does".to_owned(),
+        Some(Trap::UnreachableCodeReached) => {
+            "the job gave up: it executed `unreachable`, as a panic or an abort does".to_owned()
+        }
         Some(Trap::StackOverflow) => "the job used up its stack".to_owned(),
         Some(Trap::MemoryOutOfBounds) => "the job used memory that it does not have".to_owned(),
         Some(trap) => format!("the job trapped: {}", trap.to_string().trim_start_matches("wasm trap: ")),

@@ -172,11 +172,17 @@ impl Surface {
     fn check_core(&self) -> Result<(), BadModule> {
         let unknown = self.imports.iter().find(|(module, name)| !imports::offers_core(module, name));
         if let Some((module, name)) = unknown {
-            return unsupported(format!("`{}.{}` is not offered here; a module can import WASI p1 and `sessile_v0`", shown(module), shown(name)));
+            return unsupported(format!(
+                "`{}.{}` is not offered here; a module can import WASI p1 and `sessile_v0`",
+                shown(module),
+                shown(name)
+            ));
         }
         if !self.functions.contains("_start") {
             let what = if self.functions.contains("_initialize") { "a reactor" } else { "a library" };
-            return unsupported(format!("this is {what}, because it exports no function `_start`; build a command, with a `main`"));
+            return unsupported(format!(
+                "this is {what}, because it exports no function `_start`; build a command, with a `main`"
+            ));
         }
         if !self.memories.contains("memory") {
             return unsupported("the module does not export its memory under the name `memory`, which WASI needs");
@@ -187,10 +193,15 @@ impl Surface {
     fn check_component(&self) -> Result<(), BadModule> {
         let unknown = self.imports.iter().find(|(name, _)| !imports::offers_interface(name));
         if let Some((name, _)) = unknown {
-            return unsupported(format!("`{}` is not offered here; a component can import WASI 0.2 without HTTP, and `sessile:job`", shown(name)));
+            return unsupported(format!(
+                "`{}` is not offered here; a component can import WASI 0.2 without HTTP, and `sessile:job`",
+                shown(name)
+            ));
         }
         if !self.exports.iter().any(|name| name.starts_with("wasi:cli/run@0.2.")) {
-            return unsupported("this is a library, because it does not export `wasi:cli/run` of WASI 0.2; build a command, with a `main`");
+            return unsupported(
+                "this is a library, because it does not export `wasi:cli/run` of WASI 0.2; build a command, with a `main`",
+            );
         }
         Ok(())
     }

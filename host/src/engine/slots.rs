@@ -58,10 +58,12 @@ impl Slots {
         let (answer, ran) = oneshot::channel();
         let slot = self.slots.get(slot).expect("the queue hands out only slots that exist");
         let line = slot.line.as_ref().expect("the line is taken only when the slots are dropped");
-        if line.send(Work { cache, order, answer }).is_err() {
-            return Ran::broken(&live);
-        }
-        ran.await.unwrap_or_else(|_| Ran::broken(&live))
+        // A slot whose thread is gone answers like one that panicked. The line's end is seen below.
+        let _ = line.send(Work { cache, order, answer });
+        ran.await.unwrap_or_else(|_| {
+            live.close();
+            Ran::broken(&live)
+        })
     }
 }
 

@@ -86,7 +86,8 @@ impl Bench {
     fn program(&self, wasm: &[u8]) -> Program {
         let kind = self.engine.inspect(wasm).unwrap().kind;
         let artefact = self.engine.compile(wasm, kind).unwrap();
-        let path = self.temp.path().join("artefact");
+        // A name for each, since a loaded file must never change.
+        let path = self.temp.path().join(Digest::of(wasm).hex());
         std::fs::write(&path, &artefact).unwrap();
         Program { digest: Digest::of(wasm), kind, artefact: path, artefact_digest: Digest::of(&artefact) }
     }

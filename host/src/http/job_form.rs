@@ -173,7 +173,9 @@ fn checked_args(args: Vec<String>) -> Result<Vec<String>, Problem> {
         return Err(Problem::invalid(detail));
     }
     match args.iter().find(|arg| arg.contains('\0')) {
-        Some(arg) => Err(Problem::invalid(format!("`args` holds {arg:?}, and a guest cannot be given a NUL character"))),
+        Some(arg) => {
+            Err(Problem::invalid(format!("`args` holds {arg:?}, and a guest cannot be given a NUL character")))
+        }
         None => Ok(args),
     }
 }

@@ -98,7 +98,11 @@ pub(super) async fn list(
     let filter = JobFilter {
         session: query.session.as_deref().map(session_id).transpose()?,
         state: query.state.as_deref().map(state).transpose()?,
-        module: query.module.map(|name| name.parse()).transpose().map_err(|error| Problem::invalid(format!("{error}")))?,
+        module: query
+            .module
+            .map(|name| name.parse())
+            .transpose()
+            .map_err(|error| Problem::invalid(format!("{error}")))?,
         label: query.label.map(|label| match label.split_once('=') {
             Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
             None => (label, None),

@@ -89,7 +89,8 @@ pub(super) async fn upload(
     let name = module_name(&name)?;
     let _room = service.upload_room().await?;
     let bytes = whole_body(body, limits::MODULE_BYTES_MAX).await?;
-    let at_once = header_text(&headers, &content::PREFER)?.is_some_and(|prefer| content::prefers(prefer, "respond-async"));
+    let at_once =
+        header_text(&headers, &content::PREFER)?.is_some_and(|prefer| content::prefers(prefer, "respond-async"));
     let answer = if at_once { Answer::AtOnce } else { Answer::WhenReady };
     let (status, version) = match service.upload(&caller.owner, name, bytes, answer).await? {
         Uploaded::New(version) => (StatusCode::CREATED, version),

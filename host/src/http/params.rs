@@ -57,8 +57,9 @@ pub(super) async fn set(
     require(&caller, Scope::Submit)?;
     let session = named_session(&service, &caller, &id).await?;
     let value = whole_body(body, limits::PARAM_VALUE_BYTES_MAX).await?;
-    let value = String::from_utf8(value.into())
-        .map_err(|_| Problem::invalid(format!("the value of `{name}` is not UTF-8 text; put other bytes into a file")))?;
+    let value = String::from_utf8(value.into()).map_err(|_| {
+        Problem::invalid(format!("the value of `{name}` is not UTF-8 text; put other bytes into a file"))
+    })?;
     service.write_params(&session, ParamChanges::from([(name, Some(value))])).await?;
     Ok(with_session_id(&session, no_content()))
 }

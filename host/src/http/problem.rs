@@ -77,42 +77,114 @@ impl Code {
     fn sheet(self) -> Sheet {
         let sheet = |word, status, title, advice| Sheet { word, status, title, advice };
         match self {
-            Code::InvalidRequest => sheet("invalid-request", StatusCode::BAD_REQUEST, "The request is not valid",
-                "Change the request as `detail` says. Sending it again unchanged gets the same answer."),
-            Code::Unauthorized => sheet("unauthorized", StatusCode::UNAUTHORIZED, "A valid API key is needed",
-                "Send the header `Authorization: Bearer <api key>` with a key that was not deleted."),
-            Code::Forbidden => sheet("forbidden", StatusCode::FORBIDDEN, "This key may not do that",
-                "Use a key that has the scope which `detail` names."),
-            Code::NotFound => sheet("not-found", StatusCode::NOT_FOUND, "There is no such thing",
-                "Check the name. What belongs to somebody else is answered like what does not exist."),
-            Code::MethodNotAllowed => sheet("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "This address does not take that method",
-                "The header `Allow` lists the methods that it takes."),
-            Code::Conflict => sheet("conflict", StatusCode::CONFLICT, "The request does not fit the present state",
-                "Look at the thing that `detail` names, and decide anew."),
-            Code::SessionBusy => sheet("session-busy", StatusCode::CONFLICT, "The session is busy",
-                "Send the request again later, or ask for a place in the queue with `\"queue\": \"wait\"`."),
-            Code::PreconditionFailed => sheet("precondition-failed", StatusCode::PRECONDITION_FAILED, "The thing is not as the request expects",
-                "Read it again, and send the request with the new `ETag`."),
-            Code::PayloadTooLarge => sheet("payload-too-large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too large",
-                "Send less; `detail` names the limit."),
-            Code::UnsupportedMediaType => sheet("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body has the wrong content type",
-                "Send the content type that `detail` names."),
-            Code::RangeNotSatisfiable => sheet("range-not-satisfiable", StatusCode::RANGE_NOT_SATISFIABLE, "The range lies outside the content",
-                "The header `Content-Range` says how long the content is."),
-            Code::UnsupportedModule => sheet("unsupported-module", StatusCode::UNPROCESSABLE_ENTITY, "The module needs something that this server does not offer",
-                "Build the module without the import or feature that `detail` names. A job is a WASI command: p1 core module or p2 component."),
-            Code::InvalidModule => sheet("invalid-module", StatusCode::UNPROCESSABLE_ENTITY, "The bytes are not a valid module",
-                "Upload the binary that the compiler wrote, unchanged."),
-            Code::QuotaExceeded => sheet("quota-exceeded", StatusCode::TOO_MANY_REQUESTS, "That would be more than is allowed",
-                "Delete what is no longer needed, or ask the operator for more."),
-            Code::QueueFull => sheet("queue-full", StatusCode::TOO_MANY_REQUESTS, "The queue is full",
-                "Wait as long as `Retry-After` says, then send the request again."),
-            Code::StorageFull => sheet("storage-full", StatusCode::INSUFFICIENT_STORAGE, "There is no room to store that",
-                "Delete what is no longer needed; if the server's disk is full, tell the operator."),
-            Code::Internal => sheet("internal", StatusCode::INTERNAL_SERVER_ERROR, "The server failed",
-                "Tell the operator the `Request-Id` of the answer: the cause is in the log under it."),
-            Code::Unavailable => sheet("unavailable", StatusCode::SERVICE_UNAVAILABLE, "The server cannot take this now",
-                "Send the request again later."),
+            Code::InvalidRequest => sheet(
+                "invalid-request",
+                StatusCode::BAD_REQUEST,
+                "The request is not valid",
+                "Change the request as `detail` says. Sending it again unchanged gets the same answer.",
+            ),
+            Code::Unauthorized => sheet(
+                "unauthorized",
+                StatusCode::UNAUTHORIZED,
+                "A valid API key is needed",
+                "Send the header `Authorization: Bearer <api key>` with a key that was not deleted.",
+            ),
+            Code::Forbidden => sheet(
+                "forbidden",
+                StatusCode::FORBIDDEN,
+                "This key may not do that",
+                "Use a key that has the scope which `detail` names.",
+            ),
+            Code::NotFound => sheet(
+                "not-found",
+                StatusCode::NOT_FOUND,
+                "There is no such thing",
+                "Check the name. What belongs to somebody else is answered like what does not exist.",
+            ),
+            Code::MethodNotAllowed => sheet(
+                "method-not-allowed",
+                StatusCode::METHOD_NOT_ALLOWED,
+                "This address does not take that method",
+                "The header `Allow` lists the methods that it takes.",
+            ),
+            Code::Conflict => sheet(
+                "conflict",
+                StatusCode::CONFLICT,
+                "The request does not fit the present state",
+                "Look at the thing that `detail` names, and decide anew.",
+            ),
+            Code::SessionBusy => sheet(
+                "session-busy",
+                StatusCode::CONFLICT,
+                "The session is busy",
+                "Send the request again later, or ask for a place in the queue with `\"queue\": \"wait\"`.",
+            ),
+            Code::PreconditionFailed => sheet(
+                "precondition-failed",
+                StatusCode::PRECONDITION_FAILED,
+                "The thing is not as the request expects",
+                "Read it again, and send the request with the new `ETag`.",
+            ),
+            Code::PayloadTooLarge => sheet(
+                "payload-too-large",
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The body is too large",
+                "Send less; `detail` names the limit.",
+            ),
+            Code::UnsupportedMediaType => sheet(
+                "unsupported-media-type",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "The body has the wrong content type",
+                "Send the content type that `detail` names.",
+            ),
+            Code::RangeNotSatisfiable => sheet(
+                "range-not-satisfiable",
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "The range lies outside the content",
+                "The header `Content-Range` says how long the content is.",
+            ),
+            Code::UnsupportedModule => sheet(
+                "unsupported-module",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The module needs something that this server does not offer",
+                "Build the module without the import or feature that `detail` names. A job is a WASI command: p1 core module or p2 component.",
+            ),
+            Code::InvalidModule => sheet(
+                "invalid-module",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The bytes are not a valid module",
+                "Upload the binary that the compiler wrote, unchanged.",
+            ),
+            Code::QuotaExceeded => sheet(
+                "quota-exceeded",
+                StatusCode::TOO_MANY_REQUESTS,
+                "That would be more than is allowed",
+                "Delete what is no longer needed, or ask the operator for more.",
+            ),
+            Code::QueueFull => sheet(
+                "queue-full",
+                StatusCode::TOO_MANY_REQUESTS,
+                "The queue is full",
+                "Wait as long as `Retry-After` says, then send the request again.",
+            ),
+            Code::StorageFull => sheet(
+                "storage-full",
+                StatusCode::INSUFFICIENT_STORAGE,
+                "There is no room to store that",
+                "Delete what is no longer needed; if the server's disk is full, tell the operator.",
+            ),
+            Code::Internal => sheet(
+                "internal",
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The server failed",
+                "Tell the operator the `Request-Id` of the answer: the cause is in the log under it.",
+            ),
+            Code::Unavailable => sheet(
+                "unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The server cannot take this now",
+                "Send the request again later.",
+            ),
         }
     }
 }
@@ -181,8 +253,14 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let code = match &refusal {
             Refusal::Invalid(_) => Code::InvalidRequest,
-            Refusal::NoSession(_) | Refusal::SessionGone | Refusal::NoJob(_) | Refusal::NoModule(_) | Refusal::NoFile(_)
-            | Refusal::NoParam(_) | Refusal::NoTenant(_) | Refusal::NoKey(_) => Code::NotFound,
+            Refusal::NoSession(_)
+            | Refusal::SessionGone
+            | Refusal::NoJob(_)
+            | Refusal::NoModule(_)
+            | Refusal::NoFile(_)
+            | Refusal::NoParam(_)
+            | Refusal::NoTenant(_)
+            | Refusal::NoKey(_) => Code::NotFound,
             Refusal::Conflict(_) | Refusal::NotReady { .. } => Code::Conflict,
             Refusal::Precondition(_) => Code::PreconditionFailed,
             Refusal::TooLarge { .. } => Code::PayloadTooLarge,

@@ -146,19 +146,25 @@ impl TryFrom<SessionForm> for SessionOrder {
             None | Some("job") => {}
             Some("explicit") => return Err(not_yet("transaction", "leave it out, or say \"job\"")),
             Some(other) => {
-                return Err(Problem::invalid(format!("`transaction` is `{other}`, and must be \"job\" or \"explicit\"")));
+                return Err(Problem::invalid(format!(
+                    "`transaction` is `{other}`, and must be \"job\" or \"explicit\""
+                )));
             }
         }
         if form.keyed {
             return Err(not_yet("keyed", "leave it out"));
         }
         if form.idle_timeout_s.is_some() || form.lifetime_s.is_some() {
-            return Err(not_yet("idle_timeout_s` and `lifetime_s", "leave them out; a session stays until it is dropped"));
+            return Err(not_yet(
+                "idle_timeout_s` and `lifetime_s",
+                "leave them out; a session stays until it is dropped",
+            ));
         }
         if form.from.is_some() {
             return Err(not_yet("from", "leave it out"));
         }
-        let id = form.id.map(|id| id.parse()).transpose().map_err(|error| Problem::invalid(format!("`id`: {error}")))?;
+        let id =
+            form.id.map(|id| id.parse()).transpose().map_err(|error| Problem::invalid(format!("`id`: {error}")))?;
         let most = SessionLimits::default();
         let limits = SessionLimits {
             bytes: lowered("limits.bytes", form.limits.bytes, most.bytes)?,
@@ -268,8 +274,7 @@ fn whose(caller: &Caller, owner: Option<&str>) -> Result<Owner, Problem> {
         return Ok(caller.owner.clone());
     };
     require(caller, Scope::Admin)?;
-    let principal: PrincipalId =
-        principal.parse().map_err(|error| Problem::invalid(format!("`owner`: {error}")))?;
+    let principal: PrincipalId = principal.parse().map_err(|error| Problem::invalid(format!("`owner`: {error}")))?;
     Ok(Owner { tenant: caller.owner.tenant.clone(), principal })
 }
 
@@ -293,4 +298,3 @@ pub(super) fn with_session_id(session: &Session, answer: impl IntoResponse) -> R
 pub(super) fn session_id(text: &str) -> Result<SessionId, Problem> {
     text.parse().map_err(|error| Problem::invalid(format!("{error}")))
 }
-

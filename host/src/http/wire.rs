@@ -41,7 +41,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             return Err(Problem::new(Code::UnsupportedMediaType, detail));
         }
         let bytes = whole_body(request.into_body(), limits::JSON_BYTES_MAX).await?;
-        serde_json::from_slice(&bytes).map(Json).map_err(|error| Problem::invalid(format!("the JSON body is wrong: {error}")))
+        serde_json::from_slice(&bytes)
+            .map(Json)
+            .map_err(|error| Problem::invalid(format!("the JSON body is wrong: {error}")))
     }
 }
 

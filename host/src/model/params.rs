@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::limits::PARAMS_BYTES_MAX;
-use crate::limits::PARAMS_MAX;
 use crate::limits::PARAM_NAME_BYTES_MAX;
 use crate::limits::PARAM_VALUE_BYTES_MAX;
+use crate::limits::PARAMS_BYTES_MAX;
+use crate::limits::PARAMS_MAX;
 
 /// What a session's parameters are at a commit.
 pub type ParamMap = BTreeMap<String, String>;
@@ -22,7 +22,9 @@ pub type ParamChanges = BTreeMap<String, Option<String>>;
 pub enum BadParam {
     #[error("a parameter's name has 1 to {PARAM_NAME_BYTES_MAX} bytes, without control characters; `{name}` does not")]
     Name { name: String },
-    #[error("the value of `{name}` has {bytes} bytes, and at most {PARAM_VALUE_BYTES_MAX} are allowed; put more into a file")]
+    #[error(
+        "the value of `{name}` has {bytes} bytes, and at most {PARAM_VALUE_BYTES_MAX} are allowed; put more into a file"
+    )]
     Value { name: String, bytes: usize },
     #[error("a session has at most {PARAMS_MAX} parameters")]
     TooMany,

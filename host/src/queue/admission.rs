@@ -63,7 +63,9 @@ pub enum Refusal {
     Draining,
     #[error("{live} jobs have not ended yet, the most that this server holds; try again later")]
     ServerFull { live: usize },
-    #[error("no session is named `{id}`, and this server takes no job for a session that does not exist; create it with POST /v1/sessions")]
+    #[error(
+        "no session is named `{id}`, and this server takes no job for a session that does not exist; create it with POST /v1/sessions"
+    )]
     UnknownSession { id: SessionId },
     #[error("session `{id}` is busy, and this request was not to wait; try again, or ask with \"queue\": \"wait\"")]
     SessionBusy { id: SessionId },

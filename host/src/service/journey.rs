@@ -97,10 +97,11 @@ impl Service {
             None => None,
         };
         let job = &queued.job;
-        let lane = job.session.as_ref().filter(|_| has_lane).map(|named| LaneKey {
-            owner: job.owner.clone(),
-            session: named.id.clone(),
-        });
+        let lane = job
+            .session
+            .as_ref()
+            .filter(|_| has_lane)
+            .map(|named| LaneKey { owner: job.owner.clone(), session: named.id.clone() });
         // Listed before the session is looked up: whoever drops the session
         // marks it first and looks here second, so either that one finds us or
         // we find the mark.

@@ -63,7 +63,9 @@ pub enum Refusal {
 
 fn not_ready(name: &ModuleName, version: &u32, state: &ModuleState) -> String {
     match state {
-        ModuleState::Compiling => format!("`{name}@{version}` is still being compiled; try again when its state is `ready`"),
+        ModuleState::Compiling => {
+            format!("`{name}@{version}` is still being compiled; try again when its state is `ready`")
+        }
         ModuleState::Rejected { reason } => format!("`{name}@{version}` was rejected and cannot run: {reason}"),
         ModuleState::Ready => format!("`{name}@{version}` became ready just now; try again"),
     }

@@ -99,7 +99,8 @@ impl Service {
     /// The key of `--dev`: the same at each start of one data directory, and
     /// derived from its secret, so that it is stored as a hash like any other.
     pub async fn dev_key(&self) -> Result<String, Refusal> {
-        let derived = Sha256::new().chain_update(self.inner.store.secret()).chain_update(b"the key of --dev").finalize();
+        let derived =
+            Sha256::new().chain_update(self.inner.store.secret()).chain_update(b"the key of --dev").finalize();
         let text: String = derived.iter().map(|byte| format!("{byte:02x}")).collect();
         let text = format!("ssk_dev_{text}");
         if self.inner.keys.caller(&text).is_some() {

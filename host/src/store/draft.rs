@@ -245,7 +245,7 @@ fn enqueue(
 ) -> Receipt<()> {
     let (shared, told) = (store.shared(), store.shared());
     let session = lease.session.clone();
-    store.writer().enqueue_then(
+    store.writer().enqueue_step(
         move |db| write(db, &shared, &session, &root, &changes, &end),
         move |committed| match committed {
             Ok(Committed { tree_version, usage, condemned }) => {

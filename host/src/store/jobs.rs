@@ -118,13 +118,14 @@ impl Store {
     /// Begins a job's next attempt, which the receipt gives: 1 for the first.
     /// Refused as [`Refused::NotTheJob`] unless it is queued.
     pub fn claim(&self, seq: JobSeq, session_active: bool, now: Timestamp) -> Receipt<u32> {
-        self.writer().enqueue(move |db| {
-            let claim = "UPDATE job SET state = 'running', attempt = attempt + 1, started_at = ?2, session_active = ?3
+        let claim = move |db: &Connection| {
+            let update = "UPDATE job SET state = 'running', attempt = attempt + 1, started_at = ?2, session_active = ?3
                          WHERE seq = ?1 AND state = 'queued' RETURNING attempt";
             let values = params![seq.0, now.micros(), session_active];
-            let attempt = rows::one(db, claim, values, |row| rows::small(row, "attempt"))?;
+            let attempt = rows::one(db, update, values, |row| rows::small(row, "attempt"))?;
             attempt.ok_or(StoreError::Refused(Refused::NotTheJob))
-        })
+        };
+        self.writer().enqueue_step(claim, |claimed| claimed)
     }
 
     /// Ends a job that changes no session. `attempt` is what [`Store::claim`]
@@ -133,7 +134,7 @@ impl Store {
     pub fn end(&self, seq: JobSeq, attempt: u32, ending: Ending) -> Receipt<()> {
         let shared = self.shared();
         let told = self.shared();
-        self.writer().enqueue_then(
+        self.writer().enqueue_step(
             move |db| {
                 let digest = job_rows::end(db, seq, attempt, &ending)?;
                 shared.collector.job_is_over(db, digest)

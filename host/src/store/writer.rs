@@ -13,11 +13,11 @@ use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU32;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
-use std::sync::mpsc::SyncSender;
-use std::sync::mpsc::TrySendError;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::Sender;
+use std::sync::mpsc::channel;
 use std::thread;
 use std::thread::JoinHandle;
 
@@ -32,7 +32,9 @@ use crate::store::receipt::Reply;
 
 /// The way into the line. Dropping it finishes what is in the line and stops.
 pub(super) struct Writer {
-    line: Option<SyncSender<Box<dyn Unit>>>,
+    line: Option<Sender<Box<dyn Unit>>>,
+    /// How many units are in the line.
+    waiting: Arc<AtomicUsize>,
     poisoned: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -40,7 +42,8 @@ pub(super) struct Writer {
 impl Writer {
     /// Starts the writer's thread.
     pub(super) fn start(mut db: Connection, nudge: Nudge) -> Result<Writer, StoreError> {
-        let (line, units) = sync_channel(WRITES_WAITING_MAX);
+        let (line, units) = channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
         let poisoned = Arc::new(AtomicBool::new(false));
         let log_pages = Arc::new(AtomicU32::new(0));
         let seen = Arc::clone(&log_pages);
@@ -48,10 +51,10 @@ impl Writer {
             seen.store(u32::try_from(pages).unwrap_or(0), Ordering::Relaxed);
             Ok(())
         }))?;
-        let desk = Desk { db, poisoned: Arc::clone(&poisoned), log_pages, nudge };
+        let desk = Desk { db, waiting: Arc::clone(&waiting), poisoned: Arc::clone(&poisoned), log_pages, nudge };
         let thread = thread::Builder::new().name("store-writer".to_owned()).spawn(move || desk.work(&units));
         let thread = thread.map_err(StoreError::io("start the writer"))?;
-        Ok(Writer { line: Some(line), poisoned, thread: Some(thread) })
+        Ok(Writer { line: Some(line), waiting, poisoned, thread: Some(thread) })
     }
 
     /// Whether the disk has failed a commit.
@@ -59,7 +62,7 @@ impl Writer {
         self.poisoned.load(Ordering::Acquire)
     }
 
-    /// Puts `work` into the line.
+    /// Puts a request's `work` into the line, unless the line is full.
     pub(super) fn enqueue<T, W>(&self, work: W) -> Receipt<T>
     where
         T: Send + 'static,
@@ -68,9 +71,25 @@ impl Writer {
         self.enqueue_then(work, |result| result)
     }
 
-    /// Puts `work` into the line. `then` makes the answer out of what became of it,
-    /// on the writer's thread and after the commit, so it must be short.
+    /// The same. `then` makes the answer out of what became of it, on the writer's
+    /// thread and after the commit, so it must be short.
     pub(super) fn enqueue_then<A, T, W, F>(&self, work: W, then: F) -> Receipt<T>
+    where
+        A: Send + 'static,
+        T: Send + 'static,
+        W: FnOnce(&Connection) -> Result<A, StoreError> + Send + 'static,
+        F: FnOnce(Result<A, StoreError>) -> Result<T, StoreError> + Send + 'static,
+    {
+        if self.waiting.load(Ordering::Relaxed) >= WRITES_WAITING_MAX {
+            return Receipt::refused(StoreError::Busy);
+        }
+        self.enqueue_step(work, then)
+    }
+
+    /// The same for the next step of a job that was accepted: it is never turned
+    /// away, or requests could make a job lose its work. A job has one step in the
+    /// line at most, so the number of accepted jobs bounds these.
+    pub(super) fn enqueue_step<A, T, W, F>(&self, work: W, then: F) -> Receipt<T>
     where
         A: Send + 'static,
         T: Send + 'static,
@@ -83,10 +102,11 @@ impl Writer {
         let Some(line) = &self.line else { return Receipt::refused(StoreError::Poisoned) };
         let (reply, receipt) = Receipt::new();
         let unit = Work { work: Some(work), then, result: None, reply };
-        match line.try_send(Box::new(unit)) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        match line.send(Box::new(unit)) {
             Ok(()) => receipt,
-            Err(TrySendError::Full(_)) => Receipt::refused(StoreError::Busy),
-            Err(TrySendError::Disconnected(_)) => Receipt::refused(StoreError::Poisoned),
+            // The writer's thread is gone, and with it the line.
+            Err(_) => Receipt::refused(StoreError::Poisoned),
         }
     }
 }
@@ -188,6 +208,7 @@ fn run_in_savepoint<T>(
 /// What the writer's thread works with.
 struct Desk {
     db: Connection,
+    waiting: Arc<AtomicUsize>,
     poisoned: Arc<AtomicBool>,
     /// The length of the log after the last commit.
     log_pages: Arc<AtomicU32>,
@@ -199,6 +220,7 @@ impl Desk {
         while let Ok(first) = units.recv() {
             let mut batch = vec![first];
             batch.extend(units.try_iter().take(WRITES_PER_COMMIT_MAX - 1));
+            self.waiting.fetch_sub(batch.len(), Ordering::Relaxed);
             let lost = self.commit(&mut batch);
             if lost == Some(Lost::Poisoned) && !self.poisoned.swap(true, Ordering::AcqRel) {
                 tracing::error!("a commit failed; nothing more is written until a restart");
@@ -325,8 +347,11 @@ mod tests {
         });
         let waiting: Vec<_> =
             (0..=WRITES_WAITING_MAX + WRITES_PER_COMMIT_MAX).map(|_| writer.enqueue(|_| Ok(()))).collect();
+        // The next step of a job is let in all the same.
+        let step = writer.enqueue_step(|_| Ok(()), |done| done);
         gate.wait();
         held.wait().unwrap();
+        step.wait().unwrap();
         let refused = waiting.into_iter().filter_map(|receipt| receipt.wait().err()).collect::<Vec<_>>();
         assert!(!refused.is_empty() && refused.iter().all(|error| matches!(error, StoreError::Busy)));
     }

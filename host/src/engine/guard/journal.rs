@@ -98,7 +98,15 @@ pub(in crate::engine) struct Journal {
 impl Journal {
     pub(in crate::engine) fn new(dir: Dir, has_links: bool, disk: DiskAllowance) -> Self {
         let space = Space::new(disk);
-        Self { dir, has_links, touched: Touched::nowhere(), space, open: HashMap::new(), next_handle: 0, next_orphan: 0 }
+        Self {
+            dir,
+            has_links,
+            touched: Touched::nowhere(),
+            space,
+            open: HashMap::new(),
+            next_handle: 0,
+            next_orphan: 0,
+        }
     }
 
     pub(super) fn touched(&self) -> &Touched {
@@ -241,7 +249,13 @@ impl Journal {
     }
 
     /// Before an entry is moved, perhaps over another.
-    pub(super) fn before_rename(&mut self, at: Handle, path: &str, to_at: Handle, to_path: &str) -> Result<Renaming, Refusal> {
+    pub(super) fn before_rename(
+        &mut self,
+        at: Handle,
+        path: &str,
+        to_at: Handle,
+        to_path: &str,
+    ) -> Result<Renaming, Refusal> {
         let from = self.entry(at, path)?;
         let to = self.entry(to_at, to_path)?;
         let is_dir = self.look(&from)?.is_some_and(|found| found.is_dir());
@@ -369,198 +383,4 @@ impl Room {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use cap_std::ambient_authority;
-
-    const WRITE: Wants = Wants { create: true, truncate: false, write: true };
-    const READ: Wants = Wants { create: false, truncate: false, write: false };
-
-    /// A journal over a real directory, with what the guest would do to it.
-    struct Guest {
-        _temp: tempfile::TempDir,
-        journal: Journal,
-        root: Handle,
-    }
-
-    impl Guest {
-        fn new(bytes_max: u64, files_max: u64) -> Self {
-            let temp = tempfile::tempdir().unwrap();
-            let dir = Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap();
-            dir.create_dir_all("d/e").unwrap();
-            dir.write("d/old", "12345").unwrap();
-            let disk = DiskAllowance { bytes_used: 5, bytes_max, files_used: 3, files_max };
-            let mut journal = Journal::new(dir, false, disk);
-            let root = journal.open_root();
-            Self { _temp: temp, journal, root }
-        }
-
-        fn open(&mut self, path: &str, wants: Wants) -> Result<Handle, Refusal> {
-            let opening = self.journal.before_open(self.root, path, Last::Follow, wants)?;
-            if wants.create {
-                self.journal.dir.open_with(path, cap_std::fs::OpenOptions::new().create(true).append(true)).unwrap();
-            }
-            Ok(self.journal.opened(opening))
-        }
-
-        fn write(&mut self, path: &str, size: u64, len: u64) -> Result<(), Refusal> {
-            let growth = self.journal.before_write(size, None, len)?;
-            let file = self.journal.dir.open_with(path, cap_std::fs::OpenOptions::new().write(true)).unwrap();
-            file.set_len(size + len).unwrap();
-            self.journal.wrote(growth, len);
-            Ok(())
-        }
-
-        fn rename(&mut self, from: &str, to: &str) -> Result<(), Refusal> {
-            let renaming = self.journal.before_rename(self.root, from, self.root, to)?;
-            self.journal.dir.rename(from, &self.journal.dir, to).unwrap();
-            self.journal.renamed(renaming);
-            Ok(())
-        }
-
-        fn unlink(&mut self, path: &str) {
-            let removal = self.journal.before_remove(self.root, path).unwrap();
-            self.journal.dir.remove_file(path).unwrap();
-            self.journal.removed(removal);
-        }
-
-        #[track_caller]
-        fn check_touched(&self, expected: &[&str]) {
-            let Touched::Paths(paths) = self.journal.touched() else { panic!("everywhere") };
-            let paths: Vec<_> = paths.iter().map(SessionPath::as_str).collect();
-            assert_eq!(paths, expected);
-        }
-
-        #[track_caller]
-        fn check_used(&self, bytes: u64, files: u64) {
-            assert_eq!(self.journal.space.used(), (bytes, files));
-        }
-    }
-
-    #[test]
-    fn looking_touches_nothing() {
-        let mut guest = Guest::new(100, 10);
-        guest.open("d/old", READ).unwrap();
-        guest.open("d", READ).unwrap();
-        guest.open(".", READ).unwrap();
-        guest.check_touched(&[]);
-        guest.check_used(5, 3);
-    }
-
-    #[test]
-    fn growth_is_refused_before_it_happens_and_counted_after() {
-        let mut guest = Guest::new(15, 4);
-        guest.open("new", WRITE).unwrap();
-        assert_eq!(guest.write("new", 0, 11), Err(Refusal::NoSpace));
-        guest.write("new", 0, 10).unwrap();
-        assert_eq!(guest.write("new", 10, 1), Err(Refusal::NoSpace));
-        assert_eq!(guest.write("new", 10, 0), Ok(()));
-        guest.check_used(15, 4);
-        assert_eq!(guest.open("one-more", WRITE).unwrap_err(), Refusal::NoSpace);
-        assert!(guest.journal.before_create_dir(guest.root, "one-more").is_err());
-        assert!(guest.journal.before_link("new", guest.root, "one-more").is_err());
-        guest.unlink("d/old");
-        guest.check_used(10, 3);
-        guest.open("one-more", WRITE).unwrap();
-    }
-
-    #[test]
-    fn writing_inside_a_file_or_far_behind_its_end_is_counted_by_its_length() {
-        let mut guest = Guest::new(100, 10);
-        let inside = guest.journal.before_write(5, Some(1), 3).unwrap();
-        guest.journal.wrote(inside, 3);
-        guest.check_used(5, 3);
-        let behind = guest.journal.before_write(5, Some(50), 10).unwrap();
-        guest.journal.wrote(behind, 10);
-        guest.check_used(60, 3);
-        assert_eq!(guest.journal.before_write(60, Some(u64::MAX), 10).unwrap_err(), Refusal::NoSpace);
-        assert_eq!(guest.journal.before_write(60, Some(95), 10).unwrap_err(), Refusal::NoSpace);
-        guest.journal.resized(60, 7);
-        guest.check_used(7, 3);
-    }
-
-    #[test]
-    fn a_removed_file_counts_until_its_last_way_in_is_closed() {
-        let mut guest = Guest::new(100, 10);
-        let one = guest.open("d/old", READ).unwrap();
-        let two = guest.journal.share(one).unwrap();
-        guest.unlink("d/old");
-        guest.check_used(5, 3);
-        guest.journal.close(one, 5);
-        guest.check_used(5, 3);
-        assert!(guest.journal.is_last_of_removed(two));
-        guest.journal.close(two, 5);
-        guest.check_used(0, 2);
-    }
-
-    #[test]
-    fn a_file_that_is_replaced_is_gone() {
-        let mut guest = Guest::new(100, 10);
-        guest.open("new", WRITE).unwrap();
-        guest.write("new", 0, 20).unwrap();
-        guest.rename("new", "d/old").unwrap();
-        guest.check_used(20, 3);
-        guest.rename("d/old", "d/old").unwrap();
-        guest.check_used(20, 3);
-    }
-
-    #[test]
-    fn what_is_open_follows_the_renames_above_it() {
-        let mut guest = Guest::new(100, 10);
-        let file = guest.open("d/old", READ).unwrap();
-        let dir = guest.open("d/e", READ).unwrap();
-        guest.rename("d", "moved").unwrap();
-        guest.check_touched(&["d", "moved"]);
-        guest.journal.touched = Touched::nowhere();
-        guest.journal.before_times(file).unwrap();
-        guest.journal.before_create_dir(dir, "sub").unwrap();
-        guest.check_touched(&["moved/e/sub", "moved/old"]);
-        guest.journal.before_create_dir(dir, "../../top").unwrap();
-        assert_eq!(guest.journal.before_create_dir(dir, "../../../out"), Err(Refusal::Outside));
-    }
-
-    #[test]
-    fn nothing_is_made_in_a_directory_that_is_gone() {
-        let mut guest = Guest::new(100, 10);
-        let dir = guest.open("d/e", READ).unwrap();
-        let removal = guest.journal.before_remove(guest.root, "d/e").unwrap();
-        guest.journal.dir.remove_dir("d/e").unwrap();
-        guest.journal.removed(removal);
-        assert_eq!(guest.journal.before_create_dir(dir, "x"), Err(Refusal::NoEntry));
-    }
-
-    #[test]
-    fn a_move_may_not_bring_anything_too_deep() {
-        let mut guest = Guest::new(100, 100);
-        let deep = vec!["x"; DEPTH_MAX - 1].join("/");
-        guest.journal.dir.create_dir_all(&deep).unwrap();
-        assert_eq!(guest.rename("d", &format!("{deep}/d")), Err(Refusal::NameTooLong));
-        assert_eq!(guest.rename("d/e", &format!("{deep}/e")), Ok(()));
-        assert_eq!(guest.rename("d/old", &format!("{deep}/e/old")), Err(Refusal::NameTooLong));
-    }
-
-    #[test]
-    fn only_links_that_stay_inside_are_made() {
-        let mut guest = Guest::new(100, 10);
-        assert_eq!(guest.journal.before_link("/etc/passwd", guest.root, "l"), Err(Refusal::Outside));
-        assert_eq!(guest.journal.before_link("../x", guest.root, "l"), Err(Refusal::Outside));
-        assert_eq!(guest.journal.before_link("../old", guest.root, "d/e/l"), Ok(()));
-        assert!(guest.journal.has_links);
-        guest.check_touched(&["d/e/l"]);
-    }
-
-    #[test]
-    fn the_directory_itself_cannot_be_changed() {
-        let mut guest = Guest::new(100, 10);
-        assert_eq!(guest.journal.before_remove(guest.root, ".").unwrap_err(), Refusal::Root);
-        assert_eq!(guest.rename("d/..", "x"), Err(Refusal::Root));
-    }
-
-    #[test]
-    fn no_more_files_are_open_at_once_than_allowed() {
-        let mut guest = Guest::new(100, 10);
-        let opened = (0..OPEN_FILES_MAX).take_while(|_| guest.open("d/old", READ).is_ok()).count();
-        assert!((900..OPEN_FILES_MAX).contains(&opened), "{opened}");
-        assert_eq!(guest.open("d/old", READ), Err(Refusal::TooManyOpen));
-    }
-}
+mod tests;

@@ -14,6 +14,7 @@ mod resolve;
 mod space;
 mod journal;
 mod p1;
+mod p1_write;
 mod p1_poll;
 mod p2;
 mod p2_stream;

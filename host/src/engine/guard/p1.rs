@@ -1,10 +1,11 @@
 //! The guard for core modules: WASI p1.
 //!
 //! Implements the trait that wasmtime-wasi generates for its own use, so this
-//! file (with [`p1_poll`](super::p1_poll)) is what a new version of Wasmtime
+//! file (with `p1_write` and `p1_poll`) is what a new version of Wasmtime
 //! may break. Functions that change nothing are handed on as they come.
 
 use std::collections::BTreeMap;
+use std::sync::MutexGuard;
 
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p1::WasiP1Ctx;
@@ -16,12 +17,12 @@ use wasmtime_wasi::p1::wasi_snapshot_preview1::WasiSnapshotPreview1;
 use wiggle::GuestMemory;
 use wiggle::GuestPtr;
 
+use super::Journal;
 use super::SharedJournal;
 use super::journal::Handle;
 use super::journal::Wants;
 use super::refusal::Refusal;
 use super::resolve::Last;
-use crate::limits::HOSTCALL_BYTES_MAX;
 use crate::limits::PATH_BYTES_MAX;
 
 /// The number under which WASI hands over the first preopened directory.
@@ -29,7 +30,7 @@ const ROOT_FD: u32 = 3;
 
 /// What a descriptor number of the guest stands for.
 #[derive(Clone, Copy, Debug)]
-enum Held {
+pub(super) enum Held {
     /// stdin, stdout or stderr.
     Stream,
     File {
@@ -58,7 +59,11 @@ impl P1Guard {
         &mut self.wasi
     }
 
-    fn held(&self, fd: Fd) -> Result<Held, Error> {
+    pub(super) fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.get()
+    }
+
+    pub(super) fn held(&self, fd: Fd) -> Result<Held, Error> {
         Ok(*self.fds.get(&fd.into()).ok_or(Errno::Badf)?)
     }
 
@@ -75,7 +80,7 @@ impl P1Guard {
         }
     }
 
-    async fn size(&mut self, memory: &mut GuestMemory<'_>, fd: Fd) -> Result<u64, Error> {
+    pub(super) async fn size(&mut self, memory: &mut GuestMemory<'_>, fd: Fd) -> Result<u64, Error> {
         Ok(self.wasi.fd_filestat_get(memory, fd).await?.size)
     }
 
@@ -94,54 +99,6 @@ impl P1Guard {
         let is_file = stat.filetype == types::Filetype::RegularFile;
         Ok(if is_file { stat.size } else { 0 })
     }
-
-    /// The write that WASI will carry out: it takes the first buffer with
-    /// anything in it, and the guest comes again for the rest.
-    async fn guarded_write(
-        &mut self,
-        memory: &mut GuestMemory<'_>,
-        fd: Fd,
-        buffers: types::CiovecArray,
-        offset: Option<u64>,
-    ) -> Result<types::Size, Error> {
-        let write_on = |wasi| async move {
-            let wasi: (&mut WasiP1Ctx, &mut GuestMemory<'_>) = wasi;
-            match offset {
-                Some(offset) => wasi.0.fd_pwrite(wasi.1, fd, buffers, offset).await,
-                None => wasi.0.fd_write(wasi.1, fd, buffers).await,
-            }
-        };
-        let Held::File { append, .. } = self.held(fd)? else {
-            return write_on((&mut self.wasi, memory)).await;
-        };
-        let len = first_len(memory, buffers)?;
-        let at = match (append, offset) {
-            // Appending ignores the offset, as on Linux.
-            (true, _) => None,
-            (false, Some(offset)) => Some(offset),
-            (false, None) => Some(self.wasi.fd_tell(memory, fd)?),
-        };
-        let size = self.size(memory, fd).await?;
-        let growth = self.journal.get().before_write(size, at, len.into())?;
-        let written = write_on((&mut self.wasi, memory)).await?;
-        self.journal.get().wrote(growth, written.into());
-        Ok(written)
-    }
-}
-
-/// The length of the first buffer that is not empty.
-fn first_len(memory: &GuestMemory<'_>, buffers: types::CiovecArray) -> Result<u32, Error> {
-    let table_bytes = u64::from(buffers.len()) * 8;
-    if table_bytes > HOSTCALL_BYTES_MAX as u64 {
-        return Err(Errno::Nomem.into());
-    }
-    for buffer in buffers.iter() {
-        let buffer = memory.read(buffer?)?;
-        if buffer.buf_len > 0 {
-            return Ok(buffer.buf_len);
-        }
-    }
-    Ok(0)
 }
 
 /// A path of the guest, copied only if it is not too long.
@@ -220,7 +177,12 @@ impl WasiSnapshotPreview1 for P1Guard {
         self.wasi.fd_close(memory, fd).await
     }
 
-    fn fd_fdstat_set_flags(&mut self, memory: &mut GuestMemory<'_>, fd: Fd, flags: types::Fdflags) -> Result<(), Error> {
+    fn fd_fdstat_set_flags(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: Fd,
+        flags: types::Fdflags,
+    ) -> Result<(), Error> {
         self.wasi.fd_fdstat_set_flags(memory, fd, flags)?;
         if let Some(Held::File { append, .. }) = self.fds.get_mut(&fd.into()) {
             *append = flags.contains(types::Fdflags::APPEND);
@@ -228,7 +190,12 @@ impl WasiSnapshotPreview1 for P1Guard {
         Ok(())
     }
 
-    async fn fd_filestat_set_size(&mut self, memory: &mut GuestMemory<'_>, fd: Fd, size: types::Filesize) -> Result<(), Error> {
+    async fn fd_filestat_set_size(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: Fd,
+        size: types::Filesize,
+    ) -> Result<(), Error> {
         self.handle(fd)?;
         let before = self.size(memory, fd).await?;
         self.journal.get().before_resize(before, size)?;
@@ -250,7 +217,12 @@ impl WasiSnapshotPreview1 for P1Guard {
         self.wasi.fd_filestat_set_times(memory, fd, atim, mtim, flags).await
     }
 
-    async fn fd_write(&mut self, memory: &mut GuestMemory<'_>, fd: Fd, buffers: types::CiovecArray) -> Result<types::Size, Error> {
+    async fn fd_write(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: Fd,
+        buffers: types::CiovecArray,
+    ) -> Result<types::Size, Error> {
         self.guarded_write(memory, fd, buffers, None).await
     }
 
@@ -277,7 +249,12 @@ impl WasiSnapshotPreview1 for P1Guard {
         Ok(())
     }
 
-    async fn path_create_directory(&mut self, memory: &mut GuestMemory<'_>, fd: Fd, name: GuestPtr<str>) -> Result<(), Error> {
+    async fn path_create_directory(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: Fd,
+        name: GuestPtr<str>,
+    ) -> Result<(), Error> {
         let (at, text) = (self.handle(fd)?, path(memory, name)?);
         self.journal.get().before_create_dir(at, &text)?;
         self.wasi.path_create_directory(memory, fd, name).await?;
@@ -338,7 +315,12 @@ impl WasiSnapshotPreview1 for P1Guard {
         Ok(opened)
     }
 
-    async fn path_remove_directory(&mut self, memory: &mut GuestMemory<'_>, fd: Fd, name: GuestPtr<str>) -> Result<(), Error> {
+    async fn path_remove_directory(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: Fd,
+        name: GuestPtr<str>,
+    ) -> Result<(), Error> {
         let (at, text) = (self.handle(fd)?, path(memory, name)?);
         let removal = self.journal.get().before_remove(at, &text)?;
         self.wasi.path_remove_directory(memory, fd, name).await?;
@@ -362,7 +344,13 @@ impl WasiSnapshotPreview1 for P1Guard {
         Ok(())
     }
 
-    async fn path_symlink(&mut self, memory: &mut GuestMemory<'_>, target: GuestPtr<str>, fd: Fd, name: GuestPtr<str>) -> Result<(), Error> {
+    async fn path_symlink(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        target: GuestPtr<str>,
+        fd: Fd,
+        name: GuestPtr<str>,
+    ) -> Result<(), Error> {
         let (at, text) = (self.handle(fd)?, path(memory, name)?);
         let target_text = path(memory, target)?;
         self.journal.get().before_link(&target_text, at, &text)?;
@@ -371,7 +359,12 @@ impl WasiSnapshotPreview1 for P1Guard {
         Ok(())
     }
 
-    async fn path_unlink_file(&mut self, memory: &mut GuestMemory<'_>, fd: Fd, name: GuestPtr<str>) -> Result<(), Error> {
+    async fn path_unlink_file(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: Fd,
+        name: GuestPtr<str>,
+    ) -> Result<(), Error> {
         let (at, text) = (self.handle(fd)?, path(memory, name)?);
         let removal = self.journal.get().before_remove(at, &text)?;
         self.wasi.path_unlink_file(memory, fd, name).await?;

@@ -258,7 +258,10 @@ impl HostDescriptor for P2Guard<'_> {
 }
 
 impl HostDirectoryEntryStream for P2Guard<'_> {
-    async fn read_directory_entry(&mut self, stream: Resource<types::DirectoryEntryStream>) -> FsResult<Option<types::DirectoryEntry>> {
+    async fn read_directory_entry(
+        &mut self,
+        stream: Resource<types::DirectoryEntryStream>,
+    ) -> FsResult<Option<types::DirectoryEntry>> {
         self.fs.read_directory_entry(stream).await
     }
 

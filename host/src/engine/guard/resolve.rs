@@ -37,7 +37,12 @@ pub(super) struct Tree<'a> {
 impl Tree<'_> {
     /// The entry that `path` means, seen from `base`; `None` for the session's
     /// directory itself. The entry need not exist.
-    pub(super) fn resolve(&self, base: Option<&SessionPath>, path: &str, last: Last) -> Result<Option<SessionPath>, Refusal> {
+    pub(super) fn resolve(
+        &self,
+        base: Option<&SessionPath>,
+        path: &str,
+        last: Last,
+    ) -> Result<Option<SessionPath>, Refusal> {
         check_text(path)?;
         let mut above: Vec<String> = components(base.map_or("", SessionPath::as_str)).map(str::to_owned).collect();
         let mut ahead: VecDeque<String> = components(path).map(str::to_owned).collect();

@@ -32,17 +32,23 @@ pub(super) fn add_to_linker(linker: &mut Linker<JobState>) -> wasmtime::Result<(
 }
 
 fn add_session(linker: &mut Linker<JobState>) -> wasmtime::Result<()> {
-    linker.func_wrap(abi::MODULE, abi::SESSION_ACTIVE, |mut guest: Guest<'_>| i32::from(host(&mut guest).session().is_some()))?;
+    linker.func_wrap(abi::MODULE, abi::SESSION_ACTIVE, |mut guest: Guest<'_>| {
+        i32::from(host(&mut guest).session().is_some())
+    })?;
     linker.func_wrap(abi::MODULE, abi::SESSION_ID, |mut guest: Guest<'_>, buf: u32, cap: u32| {
         let (mut memory, host) = open(&mut guest)?;
         memory.give(buf, cap, host.session())
     })?;
-    linker.func_wrap(abi::MODULE, abi::SESSION_CREATE, |mut guest: Guest<'_>, id: u32, len: u32, buf: u32, cap: u32| {
-        let (memory, host) = open(&mut guest)?;
-        memory.range(id, len)?;
-        memory.range(buf, cap)?;
-        Answer::Ok(number(&host.create_session()))
-    })?;
+    linker.func_wrap(
+        abi::MODULE,
+        abi::SESSION_CREATE,
+        |mut guest: Guest<'_>, id: u32, len: u32, buf: u32, cap: u32| {
+            let (memory, host) = open(&mut guest)?;
+            memory.range(id, len)?;
+            memory.range(buf, cap)?;
+            Answer::Ok(number(&host.create_session()))
+        },
+    )?;
     linker.func_wrap(abi::MODULE, abi::SESSION_RENAME, |mut guest: Guest<'_>, id: u32, len: u32| {
         let (memory, host) = open(&mut guest)?;
         memory.range(id, len)?;
@@ -54,28 +60,37 @@ fn add_session(linker: &mut Linker<JobState>) -> wasmtime::Result<()> {
         (abi::SESSION_ROLLBACK, "rolling back"),
     ];
     for (name, what) in changes {
-        linker.func_wrap(abi::MODULE, name, move |mut guest: Guest<'_>| number(&host(&mut guest).change_session(what)))?;
+        linker
+            .func_wrap(abi::MODULE, name, move |mut guest: Guest<'_>| number(&host(&mut guest).change_session(what)))?;
     }
     Ok(())
 }
 
 fn add_params(linker: &mut Linker<JobState>) -> wasmtime::Result<()> {
-    linker.func_wrap(abi::MODULE, abi::PARAM_GET, |mut guest: Guest<'_>, name: u32, len: u32, buf: u32, cap: u32| {
-        let (mut memory, host) = open(&mut guest)?;
-        if host.session().is_none() {
-            return Ok(abi::NO_SESSION);
-        }
-        let Some(name) = memory.text(name, len, PARAM_NAME_BYTES_MAX)? else { return Ok(abi::INVALID) };
-        let value = host.param(name);
-        memory.give(buf, cap, value)
-    })?;
-    linker.func_wrap(abi::MODULE, abi::PARAM_SET, |mut guest: Guest<'_>, name: u32, name_len: u32, value: u32, value_len: u32| {
-        let (memory, host) = open(&mut guest)?;
-        let name = memory.text(name, name_len, PARAM_NAME_BYTES_MAX)?;
-        let value = memory.text(value, value_len, PARAM_VALUE_BYTES_MAX)?;
-        let (Some(name), Some(value)) = (name, value) else { return Answer::Ok(abi::INVALID) };
-        Ok(code(host.set_param(name, value)))
-    })?;
+    linker.func_wrap(
+        abi::MODULE,
+        abi::PARAM_GET,
+        |mut guest: Guest<'_>, name: u32, len: u32, buf: u32, cap: u32| {
+            let (mut memory, host) = open(&mut guest)?;
+            if host.session().is_none() {
+                return Ok(abi::NO_SESSION);
+            }
+            let Some(name) = memory.text(name, len, PARAM_NAME_BYTES_MAX)? else { return Ok(abi::INVALID) };
+            let value = host.param(name);
+            memory.give(buf, cap, value)
+        },
+    )?;
+    linker.func_wrap(
+        abi::MODULE,
+        abi::PARAM_SET,
+        |mut guest: Guest<'_>, name: u32, name_len: u32, value: u32, value_len: u32| {
+            let (memory, host) = open(&mut guest)?;
+            let name = memory.text(name, name_len, PARAM_NAME_BYTES_MAX)?;
+            let value = memory.text(value, value_len, PARAM_VALUE_BYTES_MAX)?;
+            let (Some(name), Some(value)) = (name, value) else { return Answer::Ok(abi::INVALID) };
+            Ok(code(host.set_param(name, value)))
+        },
+    )?;
     linker.func_wrap(abi::MODULE, abi::PARAM_REMOVE, |mut guest: Guest<'_>, name: u32, len: u32| {
         let (memory, host) = open(&mut guest)?;
         let Some(name) = memory.text(name, len, PARAM_NAME_BYTES_MAX)? else { return Answer::Ok(abi::INVALID) };
@@ -100,13 +115,17 @@ fn add_job(linker: &mut Linker<JobState>) -> wasmtime::Result<()> {
     linker.func_wrap(abi::MODULE, abi::JOB_REMAINING_MS, |mut guest: Guest<'_>| {
         i64::try_from(host(&mut guest).remaining().as_millis()).unwrap_or(i64::MAX)
     })?;
-    linker.func_wrap(abi::MODULE, abi::JOB_PROGRESS, |mut guest: Guest<'_>, fraction: f64, message: u32, len: u32| {
-        let (memory, host) = open(&mut guest)?;
-        if let Some(message) = memory.beginning(message, len, PROGRESS_BYTES_MAX)? {
-            host.progress(fraction, message);
-        }
-        Answer::Ok(())
-    })?;
+    linker.func_wrap(
+        abi::MODULE,
+        abi::JOB_PROGRESS,
+        |mut guest: Guest<'_>, fraction: f64, message: u32, len: u32| {
+            let (memory, host) = open(&mut guest)?;
+            if let Some(message) = memory.beginning(message, len, PROGRESS_BYTES_MAX)? {
+                host.progress(fraction, message);
+            }
+            Answer::Ok(())
+        },
+    )?;
     linker.func_wrap(abi::MODULE, abi::JOB_SET_RESULT, |mut guest: Guest<'_>, json: u32, len: u32| {
         let (memory, host) = open(&mut guest)?;
         if memory.range(json, len)?.len() > RESULT_BYTES_MAX {

@@ -132,7 +132,9 @@ impl JobHost {
     pub(super) fn set_result(&mut self, text: &str) -> Result<(), Refused> {
         if text.len() > RESULT_BYTES_MAX {
             let bytes = text.len();
-            let sentence = format!("the result has {bytes} bytes, and at most {RESULT_BYTES_MAX} are allowed; put more into a file");
+            let sentence = format!(
+                "the result has {bytes} bytes, and at most {RESULT_BYTES_MAX} are allowed; put more into a file"
+            );
             return Err(Refused::Quota(sentence));
         }
         json::check(text).map_err(Refused::Invalid)?;
