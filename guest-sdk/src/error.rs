@@ -78,9 +78,7 @@ pub(crate) mod codes {
             abi::INVALID => Error::Invalid(advice.invalid.to_owned()),
             abi::QUOTA => Error::Quota(advice.quota.to_owned()),
             // A newer host may know more refusals than this crate.
-            unknown if unknown < 0 => Error::Invalid(format!(
-                "the host refused this with the unknown code {unknown}"
-            )),
+            unknown if unknown < 0 => Error::Invalid(format!("the host refused this with the unknown code {unknown}")),
             // Not negative, so it fits.
             value => return Ok(value as usize),
         })
@@ -95,10 +93,7 @@ mod tests {
 
     #[track_caller]
     fn check(answer: i32, expected: Result<usize, Error>) {
-        let advice = Advice {
-            invalid: "use fewer letters",
-            quota: "remove something",
-        };
+        let advice = Advice { invalid: "use fewer letters", quota: "remove something" };
         assert_eq!(checked(answer, advice), expected);
     }
 
@@ -120,11 +115,6 @@ mod tests {
 
     #[test]
     fn a_refusal_that_only_a_newer_host_knows_is_still_a_refusal() {
-        check(
-            -7,
-            Err(Error::Invalid(
-                "the host refused this with the unknown code -7".to_owned(),
-            )),
-        );
+        check(-7, Err(Error::Invalid("the host refused this with the unknown code -7".to_owned())));
     }
 }

@@ -106,9 +106,7 @@ pub fn set_result(json: &str) -> Result<(), Error> {
 #[cfg(feature = "serde")]
 pub fn set_result_of<T: serde::Serialize + ?Sized>(value: &T) -> Result<(), Error> {
     let json = serde_json::to_string(value);
-    let json = json.map_err(|error| {
-        Error::Invalid(format!("the result cannot be written as JSON: {error}"))
-    })?;
+    let json = json.map_err(|error| Error::Invalid(format!("the result cannot be written as JSON: {error}")))?;
     set_result(&json)
 }
 

@@ -39,9 +39,7 @@ pub(crate) fn param_names() -> Vec<String> {
 }
 
 pub(crate) fn create(_id: Option<&str>) -> Result<String, Error> {
-    Err(Error::Quota(
-        "outside Sessile there is no host that could make a session".to_owned(),
-    ))
+    Err(Error::Quota("outside Sessile there is no host that could make a session".to_owned()))
 }
 
 pub(crate) fn rename(_id: &str) -> Result<(), Error> {

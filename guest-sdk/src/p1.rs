@@ -24,16 +24,10 @@ mod host {
         pub(super) safe fn session_active() -> i32;
         pub(super) fn session_id(buf: *mut u8, cap: usize) -> i32;
         pub(super) fn param_get(name: *const u8, name_len: usize, buf: *mut u8, cap: usize) -> i32;
-        pub(super) fn param_set(
-            name: *const u8,
-            name_len: usize,
-            value: *const u8,
-            value_len: usize,
-        ) -> i32;
+        pub(super) fn param_set(name: *const u8, name_len: usize, value: *const u8, value_len: usize) -> i32;
         pub(super) fn param_remove(name: *const u8, name_len: usize) -> i32;
         pub(super) fn param_names(buf: *mut u8, cap: usize) -> i32;
-        pub(super) fn session_create(id: *const u8, id_len: usize, buf: *mut u8, cap: usize)
-        -> i32;
+        pub(super) fn session_create(id: *const u8, id_len: usize, buf: *mut u8, cap: usize) -> i32;
         pub(super) fn session_rename(id: *const u8, id_len: usize) -> i32;
         pub(super) safe fn session_delete() -> i32;
         pub(super) safe fn session_commit() -> i32;
@@ -55,14 +49,9 @@ const ID: Advice = Advice {
     invalid: "a session's id has 1 to 128 of A-Z a-z 0-9 . _ - and begins with a letter or digit",
     quota: "no more sessions are allowed; delete one first",
 };
-const CHANGE: Advice = Advice {
-    invalid: "the session does not allow this",
-    quota: "the session has no room for this",
-};
-const RESULT: Advice = Advice {
-    invalid: "a result must be one JSON value",
-    quota: "the result is too large; put more into a file",
-};
+const CHANGE: Advice = Advice { invalid: "the session does not allow this", quota: "the session has no room for this" };
+const RESULT: Advice =
+    Advice { invalid: "a result must be one JSON value", quota: "the result is too large; put more into a file" };
 
 /// Large enough for an id and for most values, so that they need one call.
 const FIRST_GUESS: usize = 256;
@@ -115,11 +104,7 @@ pub(crate) fn param_names() -> Vec<String> {
     // SAFETY: `read` hands over a live buffer and its length.
     let names = read(|buf, cap| unsafe { host::param_names(buf, cap) });
     // No name is empty or has a newline in it, so an empty text means none.
-    names
-        .unwrap_or_default()
-        .lines()
-        .map(str::to_owned)
-        .collect()
+    names.unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
 pub(crate) fn create(id: Option<&str>) -> Result<String, Error> {
@@ -130,8 +115,7 @@ pub(crate) fn create(id: Option<&str>) -> Result<String, Error> {
     let id = id.unwrap_or_default();
     let mut buf = vec![0; abi::ID_BYTES_MAX];
     // SAFETY: `id` and `buf` outlive the call and are as long as it says.
-    let answer =
-        unsafe { host::session_create(id.as_ptr(), id.len(), buf.as_mut_ptr(), buf.len()) };
+    let answer = unsafe { host::session_create(id.as_ptr(), id.len(), buf.as_mut_ptr(), buf.len()) };
     buf.truncate(checked(answer, ID)?);
     Ok(text(buf))
 }
@@ -170,9 +154,7 @@ pub(crate) fn attempt() -> u32 {
 
 pub(crate) fn remaining() -> Option<Duration> {
     // Negative means that there is no limit.
-    u64::try_from(host::job_remaining_ms())
-        .ok()
-        .map(Duration::from_millis)
+    u64::try_from(host::job_remaining_ms()).ok().map(Duration::from_millis)
 }
 
 pub(crate) fn progress(fraction: f64, message: &str) {

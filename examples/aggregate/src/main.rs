@@ -37,34 +37,22 @@ fn main() -> ExitCode {
 
 fn aggregate() -> Result<(), Box<dyn Error>> {
     if !session::active() {
-        return Err(
-            "This job needs a session with a CSV file in it: name one when you submit it.".into(),
-        );
+        return Err("This job needs a session with a CSV file in it: name one when you submit it.".into());
     }
     let mut args = env::args().skip(1);
     let mut arg = |default: &str| args.next().unwrap_or_else(|| default.to_owned());
     let (input, group, value) = (arg("input.csv"), arg("region"), arg("amount"));
 
     let file = File::open(&input).map_err(|error| format!("{input} cannot be opened: {error}"))?;
-    let bytes = file
-        .metadata()
-        .map_err(|error| format!("{input} cannot be read: {error}"))?
-        .len();
-    let columns = Columns {
-        group: &group,
-        value: &value,
-    };
-    let tell =
-        |position: u64, rows: u64| job::progress(share(position, bytes), &format!("{rows} rows"));
+    let bytes = file.metadata().map_err(|error| format!("{input} cannot be read: {error}"))?.len();
+    let columns = Columns { group: &group, value: &value };
+    let tell = |position: u64, rows: u64| job::progress(share(position, bytes), &format!("{rows} rows"));
     let summary = Summary::of(file, &columns, tell).map_err(|fault| format!("{input}, {fault}"))?;
 
     let json = serde_json::to_vec_pretty(&summary)?;
-    std::fs::write(SUMMARY, json)
-        .map_err(|error| format!("{SUMMARY} cannot be written: {error}"))?;
+    std::fs::write(SUMMARY, json).map_err(|error| format!("{SUMMARY} cannot be written: {error}"))?;
     let (rows, groups) = (summary.rows, summary.groups.len());
-    job::set_result(&format!(
-        r#"{{"summary":"{SUMMARY}","rows":{rows},"groups":{groups}}}"#
-    ))?;
+    job::set_result(&format!(r#"{{"summary":"{SUMMARY}","rows":{rows},"groups":{groups}}}"#))?;
     job::progress(1.0, &format!("{rows} rows"));
     print!("{summary}");
     Ok(())
@@ -90,10 +78,7 @@ mod tests {
 
     #[test]
     fn progress_ends_at_one() {
-        assert_eq!(
-            [share(0, 200), share(50, 200), share(200, 200)],
-            [0.0, 0.25, 1.0]
-        );
+        assert_eq!([share(0, 200), share(50, 200), share(200, 200)], [0.0, 0.25, 1.0]);
         assert_eq!([share(0, 0), share(9, 3)], [1.0, 1.0]);
     }
 }

@@ -61,11 +61,7 @@ pub(crate) struct Group {
 
 impl Summary {
     /// Reads `input` to its end and tells `progress` about bytes and rows.
-    pub(crate) fn of(
-        input: impl Read,
-        columns: &Columns<'_>,
-        progress: impl Fn(u64, u64),
-    ) -> Result<Self, Fault> {
+    pub(crate) fn of(input: impl Read, columns: &Columns<'_>, progress: impl Fn(u64, u64)) -> Result<Self, Fault> {
         let mut reader = csv::Reader::from_reader(input);
         let header = reader.headers().map_err(|error| unreadable(&error))?;
         let group_at = column(header, columns.group)?;
@@ -74,41 +70,27 @@ impl Summary {
         let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
         let mut row = csv::StringRecord::new();
         let mut rows = 0;
-        while reader
-            .read_record(&mut row)
-            .map_err(|error| unreadable(&error))?
-        {
+        while reader.read_record(&mut row).map_err(|error| unreadable(&error))? {
             let line = row.position().map_or(0, csv::Position::line);
             let fault = |what: String| Fault { line, what };
             // The reader has checked that every row is as long as the header.
             let (group, text) = (&row[group_at], &row[value_at]);
-            let value = number(text)
-                .ok_or_else(|| fault(format!("`{text}` in `{}` is not a number", columns.value)))?;
+            let value =
+                number(text).ok_or_else(|| fault(format!("`{text}` in `{}` is not a number", columns.value)))?;
             if let Some(tally) = tallies.get_mut(group) {
                 tally.add(value);
             } else if tallies.len() < GROUPS_MAX {
                 tallies.insert(group.to_owned(), Tally::first(value));
             } else {
-                return Err(fault(format!(
-                    "`{}` has more than {GROUPS_MAX} groups",
-                    columns.group
-                )));
+                return Err(fault(format!("`{}` has more than {GROUPS_MAX} groups", columns.group)));
             }
             rows += 1;
             if rows % ROWS_PER_NEWS == 0 {
                 progress(reader.position().byte(), rows);
             }
         }
-        let groups = tallies
-            .into_iter()
-            .map(|(name, tally)| tally.group(name))
-            .collect();
-        Ok(Self {
-            group_by: columns.group.to_owned(),
-            value: columns.value.to_owned(),
-            rows,
-            groups,
-        })
+        let groups = tallies.into_iter().map(|(name, tally)| tally.group(name)).collect();
+        Ok(Self { group_by: columns.group.to_owned(), value: columns.value.to_owned(), rows, groups })
     }
 }
 
@@ -116,38 +98,24 @@ fn column(header: &csv::StringRecord, name: &str) -> Result<usize, Fault> {
     let found = header.iter().position(|column| column == name);
     found.ok_or_else(|| {
         let columns: Vec<&str> = header.iter().collect();
-        Fault {
-            line: 1,
-            what: format!(
-                "there is no column `{name}`; the columns are {}",
-                columns.join(", ")
-            ),
-        }
+        Fault { line: 1, what: format!("there is no column `{name}`; the columns are {}", columns.join(", ")) }
     })
 }
 
 /// Words such as `inf` and `nan` would spoil every figure after them.
 fn number(text: &str) -> Option<f64> {
-    text.trim()
-        .parse::<f64>()
-        .ok()
-        .filter(|value| value.is_finite())
+    text.trim().parse::<f64>().ok().filter(|value| value.is_finite())
 }
 
 fn unreadable(error: &csv::Error) -> Fault {
     let what = match error.kind() {
         csv::ErrorKind::Utf8 { .. } => "this is not UTF-8".to_owned(),
-        csv::ErrorKind::UnequalLengths {
-            expected_len, len, ..
-        } => {
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
             format!("there are {len} fields, but the header has {expected_len}")
         }
         _ => error.to_string(),
     };
-    Fault {
-        line: error.position().map_or(1, csv::Position::line),
-        what,
-    }
+    Fault { line: error.position().map_or(1, csv::Position::line), what }
 }
 
 /// A group's figures while rows still come.
@@ -162,22 +130,12 @@ struct Tally {
 
 impl Tally {
     fn first(value: f64) -> Self {
-        Self {
-            count: 1,
-            sum: value,
-            lost: 0.0,
-            min: value,
-            max: value,
-        }
+        Self { count: 1, sum: value, lost: 0.0, min: value, max: value }
     }
 
     fn add(&mut self, value: f64) {
         let sum = self.sum + value;
-        let (large, small) = if self.sum.abs() >= value.abs() {
-            (self.sum, value)
-        } else {
-            (value, self.sum)
-        };
+        let (large, small) = if self.sum.abs() >= value.abs() { (self.sum, value) } else { (value, self.sum) };
         self.lost += (large - sum) + small;
         self.sum = sum;
         self.count += 1;
@@ -187,37 +145,16 @@ impl Tally {
 
     fn group(self, name: String) -> Group {
         let sum = self.sum + self.lost;
-        Group {
-            name,
-            count: self.count,
-            sum,
-            min: self.min,
-            max: self.max,
-            mean: sum / self.count as f64,
-        }
+        Group { name, count: self.count, sum, min: self.min, max: self.max, mean: sum / self.count as f64 }
     }
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let longest = self.groups.iter().map(|group| group.name.chars().count());
-        let width = longest
-            .chain([self.group_by.chars().count()])
-            .max()
-            .unwrap_or_default();
-        writeln!(
-            f,
-            "{:<width$}  {:>9}  {:>14}  {:>12}",
-            self.group_by, "rows", self.value, "mean"
-        )?;
-        for Group {
-            name,
-            count,
-            sum,
-            mean,
-            ..
-        } in &self.groups
-        {
+        let width = longest.chain([self.group_by.chars().count()]).max().unwrap_or_default();
+        writeln!(f, "{:<width$}  {:>9}  {:>14}  {:>12}", self.group_by, "rows", self.value, "mean")?;
+        for Group { name, count, sum, mean, .. } in &self.groups {
             writeln!(f, "{name:<width$}  {count:>9}  {sum:>14.2}  {mean:>12.2}")?;
         }
         Ok(())
@@ -231,10 +168,7 @@ mod tests {
 
     use super::*;
 
-    const COLUMNS: Columns<'static> = Columns {
-        group: "city",
-        value: "amount",
-    };
+    const COLUMNS: Columns<'static> = Columns { group: "city", value: "amount" };
 
     fn summary(csv: &str) -> Result<Summary, Fault> {
         Summary::of(csv.as_bytes(), &COLUMNS, |_, _| {})
@@ -247,36 +181,16 @@ mod tests {
 
     #[test]
     fn each_group_has_its_figures_whatever_the_quotes() {
-        let summary =
-            summary("id,city,amount\n1,\"Köln, Süd\",2.5\n2,Gent,1\n3,\"Köln, Süd\",-0.5\n")
-                .unwrap();
-        let koln = Group {
-            name: "Köln, Süd".to_owned(),
-            count: 2,
-            sum: 2.0,
-            min: -0.5,
-            max: 2.5,
-            mean: 1.0,
-        };
-        let gent = Group {
-            name: "Gent".to_owned(),
-            count: 1,
-            sum: 1.0,
-            min: 1.0,
-            max: 1.0,
-            mean: 1.0,
-        };
+        let summary = summary("id,city,amount\n1,\"Köln, Süd\",2.5\n2,Gent,1\n3,\"Köln, Süd\",-0.5\n").unwrap();
+        let koln = Group { name: "Köln, Süd".to_owned(), count: 2, sum: 2.0, min: -0.5, max: 2.5, mean: 1.0 };
+        let gent = Group { name: "Gent".to_owned(), count: 1, sum: 1.0, min: 1.0, max: 1.0, mean: 1.0 };
         assert_eq!((summary.rows, summary.groups), (3, vec![gent, koln]));
     }
 
     #[test]
     fn the_example_file_can_be_added_up() {
-        let columns = Columns {
-            group: "region",
-            value: "amount",
-        };
-        let summary =
-            Summary::of(&include_bytes!("../input.csv")[..], &columns, |_, _| {}).unwrap();
+        let columns = Columns { group: "region", value: "amount" };
+        let summary = Summary::of(&include_bytes!("../input.csv")[..], &columns, |_, _| {}).unwrap();
         assert_eq!((summary.rows, summary.groups.len()), (60, 4));
         let counted: u64 = summary.groups.iter().map(|group| group.count).sum();
         assert_eq!(counted, 60);
@@ -291,36 +205,18 @@ mod tests {
 
     #[test]
     fn a_bad_row_is_reported_with_its_line() {
-        check_fault(
-            "city,amount\nX,1\nY,much\n",
-            "line 3: `much` in `amount` is not a number",
-        );
-        check_fault(
-            "city,amount\nX,inf\n",
-            "line 2: `inf` in `amount` is not a number",
-        );
-        check_fault(
-            "city,amount\n\"a\nb\",1\nY\n",
-            "line 4: there are 1 fields, but the header has 2",
-        );
-        check_fault(
-            "town,amount\n",
-            "line 1: there is no column `city`; the columns are town, amount",
-        );
-        let latin1 =
-            Summary::of(&b"city,amount\nX,1\nK\xf6ln,1\n"[..], &COLUMNS, |_, _| {}).unwrap_err();
+        check_fault("city,amount\nX,1\nY,much\n", "line 3: `much` in `amount` is not a number");
+        check_fault("city,amount\nX,inf\n", "line 2: `inf` in `amount` is not a number");
+        check_fault("city,amount\n\"a\nb\",1\nY\n", "line 4: there are 1 fields, but the header has 2");
+        check_fault("town,amount\n", "line 1: there is no column `city`; the columns are town, amount");
+        let latin1 = Summary::of(&b"city,amount\nX,1\nK\xf6ln,1\n"[..], &COLUMNS, |_, _| {}).unwrap_err();
         assert_eq!(latin1.to_string(), "line 3: this is not UTF-8");
     }
 
     #[test]
     fn groups_without_end_are_refused() {
-        let rows: String = (0..=GROUPS_MAX)
-            .map(|number| format!("c{number},1\n"))
-            .collect();
-        check_fault(
-            &format!("city,amount\n{rows}"),
-            "line 100002: `city` has more than 100000 groups",
-        );
+        let rows: String = (0..=GROUPS_MAX).map(|number| format!("c{number},1\n")).collect();
+        check_fault(&format!("city,amount\n{rows}"), "line 100002: `city` has more than 100000 groups");
     }
 
     /// A file of `rows` rows that never exists as a whole.
@@ -332,9 +228,7 @@ mod tests {
         fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
             const ROW: &[u8] = b"X,2\n";
             let rows = (buf.len() / ROW.len()).min(usize::try_from(self.left).unwrap());
-            buf.chunks_exact_mut(ROW.len())
-                .take(rows)
-                .for_each(|place| place.copy_from_slice(ROW));
+            buf.chunks_exact_mut(ROW.len()).take(rows).for_each(|place| place.copy_from_slice(ROW));
             self.left -= rows as u64;
             Ok(rows * ROW.len())
         }
@@ -351,9 +245,7 @@ mod tests {
 
     #[test]
     fn the_table_lines_up() {
-        let table = summary("city,amount\nGent,1\nKöln,20.555\n")
-            .unwrap()
-            .to_string();
+        let table = summary("city,amount\nGent,1\nKöln,20.555\n").unwrap().to_string();
         let widths: Vec<usize> = table.lines().map(|line| line.chars().count()).collect();
         assert!(widths.windows(2).all(|pair| pair[0] == pair[1]), "{table}");
     }

@@ -29,15 +29,9 @@ fn main() -> ExitCode {
 
 fn count() -> Result<(), Box<dyn Error>> {
     if !session::active() {
-        return Err(
-            "This job needs a session, which remembers the count: name one when you submit it."
-                .into(),
-        );
+        return Err("This job needs a session, which remembers the count: name one when you submit it.".into());
     }
-    let sum = added(
-        session::param(COUNT).as_deref(),
-        env::args().nth(1).as_deref(),
-    )?;
+    let sum = added(session::param(COUNT).as_deref(), env::args().nth(1).as_deref())?;
     session::set_param(COUNT, &sum.to_string())?;
     job::set_result(&format!(r#"{{"count":{sum}}}"#))?;
     println!("{sum}");
@@ -48,15 +42,11 @@ fn count() -> Result<(), Box<dyn Error>> {
 fn added(so_far: Option<&str>, more: Option<&str>) -> Result<i64, String> {
     let so_far = whole_number("The parameter `count`", so_far.unwrap_or("0"))?;
     let more = whole_number("Argument 1", more.unwrap_or("1"))?;
-    so_far
-        .checked_add(more)
-        .ok_or_else(|| format!("{so_far} + {more} is more than a count can hold."))
+    so_far.checked_add(more).ok_or_else(|| format!("{so_far} + {more} is more than a count can hold."))
 }
 
 fn whole_number(what: &str, text: &str) -> Result<i64, String> {
-    text.trim()
-        .parse()
-        .map_err(|_| format!("{what} is `{text}`, which is not a whole number."))
+    text.trim().parse().map_err(|_| format!("{what} is `{text}`, which is not a whole number."))
 }
 
 #[cfg(test)]
@@ -82,26 +72,14 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_named() {
-        check(
-            Some("many"),
-            None,
-            Err("The parameter `count` is `many`, which is not a whole number."),
-        );
-        check(
-            None,
-            Some("1.5"),
-            Err("Argument 1 is `1.5`, which is not a whole number."),
-        );
+        check(Some("many"), None, Err("The parameter `count` is `many`, which is not a whole number."));
+        check(None, Some("1.5"), Err("Argument 1 is `1.5`, which is not a whole number."));
     }
 
     #[test]
     fn it_never_wraps_around() {
         let most = i64::MAX.to_string();
-        check(
-            Some(&most),
-            Some("1"),
-            Err("9223372036854775807 + 1 is more than a count can hold."),
-        );
+        check(Some(&most), Some("1"), Err("9223372036854775807 + 1 is more than a count can hold."));
     }
 
     #[test]

@@ -30,17 +30,11 @@ mod tests {
 
     #[test]
     fn it_greets_whom_it_is_told_and_names_the_session() {
-        assert_eq!(
-            greeting(Some("Zoë"), Some("s-1")),
-            "Hello, Zoë!\nThis is session s-1."
-        );
+        assert_eq!(greeting(Some("Zoë"), Some("s-1")), "Hello, Zoë!\nThis is session s-1.");
     }
 
     #[test]
     fn it_greets_the_world_outside_any_session() {
-        assert_eq!(
-            greeting(None, None),
-            "Hello, world!\nThis job is in no session."
-        );
+        assert_eq!(greeting(None, None), "Hello, world!\nThis job is in no session.");
     }
 }

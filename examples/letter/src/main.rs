@@ -44,9 +44,7 @@ fn main() -> ExitCode {
     match ending.and_then(|ending| write_letter().map(|()| ending)) {
         Ok(Ending::Succeed) => ExitCode::SUCCESS,
         Ok(Ending::Fail) => {
-            eprintln!(
-                "{LETTER} was written. This job now fails, as it was told, so nothing of it will stay."
-            );
+            eprintln!("{LETTER} was written. This job now fails, as it was told, so nothing of it will stay.");
             ExitCode::from(3)
         }
         Err(why) => {
@@ -62,10 +60,7 @@ fn ending(args: impl Iterator<Item = String>) -> Result<Ending, Box<dyn Error>> 
         match arg.as_str() {
             "--fail-after-writing" => ending = Ending::Fail,
             _ => {
-                return Err(format!(
-                    "`{arg}` is unknown; the only argument is --fail-after-writing."
-                )
-                .into());
+                return Err(format!("`{arg}` is unknown; the only argument is --fail-after-writing.").into());
             }
         }
     }
@@ -74,38 +69,28 @@ fn ending(args: impl Iterator<Item = String>) -> Result<Ending, Box<dyn Error>> 
 
 fn write_letter() -> Result<(), Box<dyn Error>> {
     if !session::active() {
-        return Err(
-            "This job needs a session with a data.xml in it: name one when you submit it.".into(),
-        );
+        return Err("This job needs a session with a data.xml in it: name one when you submit it.".into());
     }
     let written = letters_written(session::param(WRITTEN).as_deref())?;
 
     job::progress(0.0, "reading data.xml");
-    let xml = fs::read_to_string(DATA).map_err(|error| {
-        format!("{DATA} cannot be read: {error}; store it in the session first")
-    })?;
+    let xml = fs::read_to_string(DATA)
+        .map_err(|error| format!("{DATA} cannot be read: {error}; store it in the session first"))?;
     let orders = orders::read(&xml).map_err(|fault| format!("{DATA}, {fault}"))?;
 
-    job::progress(
-        0.4,
-        &format!("writing a letter about {} orders", orders.list.len()),
-    );
+    job::progress(0.4, &format!("writing a letter about {} orders", orders.list.len()));
     let template = template()?;
     let letter = page::render(template.as_deref(), &orders, &sender())?;
 
     job::progress(0.8, "storing the letter");
     fs::write(LETTER, letter).map_err(|error| format!("{LETTER} cannot be written: {error}"))?;
     let (records, total_cents) = (orders.list.len(), orders.total_cents());
-    let result =
-        format!(r#"{{"letter":"{LETTER}","records":{records},"total_cents":{total_cents}}}"#);
+    let result = format!(r#"{{"letter":"{LETTER}","records":{records},"total_cents":{total_cents}}}"#);
     job::set_result(&result)?;
     session::set_param(WRITTEN, &(written + 1).to_string())?;
 
     job::progress(1.0, "done");
-    println!(
-        "{LETTER}: {records} orders, {} in all.",
-        page::money(total_cents)
-    );
+    println!("{LETTER}: {records} orders, {} in all.", page::money(total_cents));
     Ok(())
 }
 
@@ -120,8 +105,7 @@ fn template() -> Result<Option<String>, String> {
 
 /// Who writes, as the session's parameters say.
 fn sender() -> Sender {
-    let param =
-        |name: &str, default: &str| session::param(name).unwrap_or_else(|| default.to_owned());
+    let param = |name: &str, default: &str| session::param(name).unwrap_or_else(|| default.to_owned());
     Sender {
         name: param("sender", "Molen De Hoop"),
         city: param("city", "Utrecht"),
@@ -131,8 +115,7 @@ fn sender() -> Sender {
 
 fn letters_written(param: Option<&str>) -> Result<u32, String> {
     let Some(text) = param else { return Ok(0) };
-    text.parse()
-        .map_err(|_| format!("The parameter `{WRITTEN}` is `{text}`, which is not a count."))
+    text.parse().map_err(|_| format!("The parameter `{WRITTEN}` is `{text}`, which is not a count."))
 }
 
 #[cfg(test)]
@@ -141,8 +124,7 @@ mod tests {
 
     #[track_caller]
     fn check(args: &[&str], expected: Result<Ending, &str>) {
-        let ending =
-            ending(args.iter().map(|arg| arg.to_string())).map_err(|error| error.to_string());
+        let ending = ending(args.iter().map(|arg| arg.to_string())).map_err(|error| error.to_string());
         assert_eq!(ending, expected.map_err(str::to_owned));
     }
 
@@ -150,10 +132,7 @@ mod tests {
     fn it_fails_on_purpose_only_when_it_is_told() {
         check(&[], Ok(Ending::Succeed));
         check(&["--fail-after-writing"], Ok(Ending::Fail));
-        check(
-            &["--fail"],
-            Err("`--fail` is unknown; the only argument is --fail-after-writing."),
-        );
+        check(&["--fail"], Err("`--fail` is unknown; the only argument is --fail-after-writing."));
     }
 
     #[test]
@@ -167,9 +146,6 @@ mod tests {
         assert_eq!(letters_written(None), Ok(0));
         assert_eq!(letters_written(Some("7")), Ok(7));
         let why = letters_written(Some("lots")).unwrap_err();
-        assert_eq!(
-            why,
-            "The parameter `letters_written` is `lots`, which is not a count."
-        );
+        assert_eq!(why, "The parameter `letters_written` is `lots`, which is not a count.");
     }
 }

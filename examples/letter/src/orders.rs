@@ -57,17 +57,9 @@ impl fmt::Display for Fault {
 
 /// Reads `<orders recipient="…"><order number="…">…</order>…</orders>`.
 pub(crate) fn read(xml: &str) -> Result<Orders, Fault> {
-    let mut parser = Parser {
-        xml,
-        reader: Reader::from_str(xml),
-    };
-    let root = parser
-        .start_of("orders", "the file")?
-        .ok_or_else(|| parser.fault("there is no <orders>"))?;
-    let mut orders = Orders {
-        recipient: parser.attribute(&root, "recipient")?,
-        list: Vec::new(),
-    };
+    let mut parser = Parser { xml, reader: Reader::from_str(xml) };
+    let root = parser.start_of("orders", "the file")?.ok_or_else(|| parser.fault("there is no <orders>"))?;
+    let mut orders = Orders { recipient: parser.attribute(&root, "recipient")?, list: Vec::new() };
     while let Some(start) = parser.start_of("order", "<orders>")? {
         orders.list.push(parser.order(&start)?);
     }
@@ -98,9 +90,7 @@ impl<'a> Parser<'a> {
                 Event::Eof if parent == "the file" => return Ok(None),
                 Event::Eof => return Err(self.fault(format!("the file ends inside {parent}"))),
                 Event::Text(text) if !text.trim().is_empty() => {
-                    return Err(
-                        self.fault(format!("there is text between the elements of {parent}"))
-                    );
+                    return Err(self.fault(format!("there is text between the elements of {parent}")));
                 }
                 _ => {}
             }
@@ -128,10 +118,7 @@ impl<'a> Parser<'a> {
                 _ => {}
             }
         }
-        let missing = |name: &str| Fault {
-            line,
-            what: format!("order {number} has no <{name}>"),
-        };
+        let missing = |name: &str| Fault { line, what: format!("order {number} has no <{name}>") };
         Ok(Order {
             customer: customer.ok_or_else(|| missing("customer"))?,
             city: city.ok_or_else(|| missing("city"))?,
@@ -169,31 +156,21 @@ impl<'a> Parser<'a> {
         let unknown = || self.fault(format!("`&{};` is unknown", &**entity));
         match entity.resolve_char_ref() {
             Ok(Some(character)) => Ok(character.to_string()),
-            Ok(None) => resolve_xml_entity(entity)
-                .map(str::to_owned)
-                .ok_or_else(unknown),
+            Ok(None) => resolve_xml_entity(entity).map(str::to_owned).ok_or_else(unknown),
             Err(_) => Err(unknown()),
         }
     }
 
     fn attribute(&self, start: &BytesStart<'_>, name: &str) -> Result<String, Fault> {
         let tag = start.name().0;
-        let found = start
-            .try_get_attribute(name)
-            .map_err(|error| self.fault(error))?;
-        let found =
-            found.ok_or_else(|| self.fault(format!("this <{tag}> has no attribute `{name}`")))?;
-        let value = found
-            .normalized_value(XmlVersion::Implicit1_0)
-            .map_err(|error| self.fault(error))?;
+        let found = start.try_get_attribute(name).map_err(|error| self.fault(error))?;
+        let found = found.ok_or_else(|| self.fault(format!("this <{tag}> has no attribute `{name}`")))?;
+        let value = found.normalized_value(XmlVersion::Implicit1_0).map_err(|error| self.fault(error))?;
         Ok(value.into_owned())
     }
 
     fn skip(&mut self, start: &BytesStart<'a>) -> Result<(), Fault> {
-        self.reader
-            .read_to_end(start.name())
-            .map(drop)
-            .map_err(|error| self.syntax(error))
+        self.reader.read_to_end(start.name()).map(drop).map_err(|error| self.syntax(error))
     }
 
     fn event(&mut self) -> Result<Event<'a>, Fault> {
@@ -201,17 +178,11 @@ impl<'a> Parser<'a> {
     }
 
     fn syntax(&self, error: quick_xml::Error) -> Fault {
-        Fault {
-            line: self.line_at(self.reader.error_position()),
-            what: error.to_string(),
-        }
+        Fault { line: self.line_at(self.reader.error_position()), what: error.to_string() }
     }
 
     fn fault(&self, what: impl fmt::Display) -> Fault {
-        Fault {
-            line: self.line(),
-            what: what.to_string(),
-        }
+        Fault { line: self.line(), what: what.to_string() }
     }
 
     /// The line that has just been read.
@@ -221,21 +192,15 @@ impl<'a> Parser<'a> {
 
     /// Positions are bytes of the text, so one that does not fit is its end.
     fn line_at(&self, position: u64) -> usize {
-        let read = usize::try_from(position)
-            .unwrap_or(usize::MAX)
-            .min(self.xml.len());
-        1 + self.xml.as_bytes()[..read]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
+        let read = usize::try_from(position).unwrap_or(usize::MAX).min(self.xml.len());
+        1 + self.xml.as_bytes()[..read].iter().filter(|byte| **byte == b'\n').count()
     }
 }
 
 /// `1234.5` as 123450; `None` if it is anything but digits and a point.
 fn cents(text: &str) -> Option<u64> {
     let digits = |text: &str, most: usize| {
-        let fits =
-            (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        let fits = (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
         fits.then(|| text.parse::<u64>().ok()).flatten()
     };
     let (whole, part) = text.split_once('.').unwrap_or((text, "00"));
@@ -295,48 +260,25 @@ mod tests {
         let fault = read(&orders("<order number=\"1\">\n</oder>")).unwrap_err();
         assert_eq!(fault.line, 4);
         assert!(fault.what.contains("oder"), "{fault}");
-        check_fault(
-            "<orders recipient=\"Us\">\n<order number=\"1\">\n",
-            "line 3: the file ends inside order 1",
-        );
+        check_fault("<orders recipient=\"Us\">\n<order number=\"1\">\n", "line 3: the file ends inside order 1");
         check_fault("\n\n", "line 3: there is no <orders>");
     }
 
     #[test]
     fn data_that_is_not_there_is_missed() {
-        check_fault(
-            &orders("\n<order number=\"9\">\n<city>X</city></order>"),
-            "line 4: order 9 has no <customer>",
-        );
-        check_fault(
-            &orders("<order>\n</order>"),
-            "line 3: this <order> has no attribute `number`",
-        );
-        check_fault(
-            &orders("<order number=\"9\"/>"),
-            "line 3: this <order/> is empty",
-        );
-        check_fault(
-            &orders("order"),
-            "line 4: there is text between the elements of <orders>",
-        );
+        check_fault(&orders("\n<order number=\"9\">\n<city>X</city></order>"), "line 4: order 9 has no <customer>");
+        check_fault(&orders("<order>\n</order>"), "line 3: this <order> has no attribute `number`");
+        check_fault(&orders("<order number=\"9\"/>"), "line 3: this <order/> is empty");
+        check_fault(&orders("order"), "line 4: there is text between the elements of <orders>");
     }
 
     #[test]
     fn what_is_not_an_amount_is_shown() {
         for amount in ["", "free", "1,50", "-1", "1.234", "1.", ".5", "1234567890"] {
-            let xml = orders(&format!(
-                "<order number=\"1\">\n<amount>{amount}</amount></order>"
-            ));
-            check_fault(
-                &xml,
-                &format!("line 4: `{amount}` is not an amount; write it like 1234.50"),
-            );
+            let xml = orders(&format!("<order number=\"1\">\n<amount>{amount}</amount></order>"));
+            check_fault(&xml, &format!("line 4: `{amount}` is not an amount; write it like 1234.50"));
         }
-        assert_eq!(
-            [cents("7"), cents("7.5"), cents("7.05")],
-            [Some(700), Some(750), Some(705)]
-        );
+        assert_eq!([cents("7"), cents("7.5"), cents("7.05")], [Some(700), Some(750), Some(705)]);
     }
 
     #[test]

@@ -24,11 +24,7 @@ pub(crate) struct Sender {
 }
 
 /// Fills in `template`, or ours if there is none.
-pub(crate) fn render(
-    template: Option<&str>,
-    orders: &Orders,
-    sender: &Sender,
-) -> Result<String, String> {
+pub(crate) fn render(template: Option<&str>, orders: &Orders, sender: &Sender) -> Result<String, String> {
     // The ending tells the engine to escape for HTML.
     let (name, source) = match template {
         Some(source) => ("template.html", source),
@@ -45,12 +41,10 @@ pub(crate) fn render(
         total => money(orders.total_cents()),
         orders => orders.list.iter().map(row).collect::<Vec<_>>(),
     };
-    engine
-        .render_named_str(name, source, letter)
-        .map_err(|error| match error.line() {
-            Some(line) => format!("{name}, line {line}: {}", reason(&error)),
-            None => format!("{name}: {}", reason(&error)),
-        })
+    engine.render_named_str(name, source, letter).map_err(|error| match error.line() {
+        Some(line) => format!("{name}, line {line}: {}", reason(&error)),
+        None => format!("{name}: {}", reason(&error)),
+    })
 }
 
 /// The kind of a mistake, and what exactly it is.
@@ -88,18 +82,11 @@ mod tests {
             article: "Rye".to_owned(),
             cents: 4_805,
         };
-        Orders {
-            recipient: "Coöperatie".to_owned(),
-            list: vec![order],
-        }
+        Orders { recipient: "Coöperatie".to_owned(), list: vec![order] }
     }
 
     fn sender() -> Sender {
-        Sender {
-            name: "De Hoop".to_owned(),
-            city: "Utrecht".to_owned(),
-            greeting: "Dear all".to_owned(),
-        }
+        Sender { name: "De Hoop".to_owned(), city: "Utrecht".to_owned(), greeting: "Dear all".to_owned() }
     }
 
     #[track_caller]
@@ -111,17 +98,8 @@ mod tests {
     #[test]
     fn our_template_names_everything_and_everybody() {
         let page = render(None, &one_order("Müller"), &sender()).unwrap();
-        for word in [
-            "De Hoop",
-            "Utrecht",
-            "Dear all",
-            "Coöperatie",
-            "2026-0417",
-            "Müller",
-            "Köln",
-            "Rye",
-            "€ 48.05",
-        ] {
+        for word in ["De Hoop", "Utrecht", "Dear all", "Coöperatie", "2026-0417", "Müller", "Köln", "Rye", "€ 48.05"]
+        {
             assert!(page.contains(word), "`{word}` is missing in {page}");
         }
     }
@@ -130,30 +108,18 @@ mod tests {
     fn what_people_are_called_cannot_become_markup() {
         let page = render(None, &one_order("<script>alert('M&S')</script>"), &sender()).unwrap();
         assert!(!page.contains("<script"), "{page}");
-        assert!(
-            page.contains("&lt;script&gt;alert(&#x27;M&amp;S&#x27;)"),
-            "{page}"
-        );
+        assert!(page.contains("&lt;script&gt;alert(&#x27;M&amp;S&#x27;)"), "{page}");
     }
 
     #[test]
     fn a_session_may_bring_its_own_template() {
-        check(
-            "{% for order in orders %}<b>{{ order.customer }}</b>{% endfor %}",
-            Ok("<b>M &amp; S</b>"),
-        );
+        check("{% for order in orders %}<b>{{ order.customer }}</b>{% endfor %}", Ok("<b>M &amp; S</b>"));
         check("{{ records }} for {{ total }}", Ok("1 for € 48.05"));
     }
 
     #[test]
     fn a_mistake_in_a_template_is_reported_with_its_line() {
-        check(
-            "a\n{{ sendr }}",
-            Err("template.html, line 2: undefined value"),
-        );
-        check(
-            "a\nb\n{% wrong %}",
-            Err("template.html, line 3: syntax error: unknown statement wrong"),
-        );
+        check("a\n{{ sendr }}", Err("template.html, line 2: undefined value"));
+        check("a\nb\n{% wrong %}", Err("template.html, line 3: syntax error: unknown statement wrong"));
     }
 }

@@ -47,15 +47,12 @@ fn thumbnail(args: &[String]) -> Result<(), Box<dyn Error>> {
     let format = format_of(to)?;
     let side = side_of(side)?;
     if !session::active() {
-        return Err(
-            "This job needs a session with a picture in it: name one when you submit it.".into(),
-        );
+        return Err("This job needs a session with a picture in it: name one when you submit it.".into());
     }
 
     job::progress(0.0, "reading the picture");
     let bytes = fs::read(from).map_err(|error| format!("{from} cannot be read: {error}"))?;
-    let large = decoded(&bytes)
-        .map_err(|error| format!("{from} is no picture that this job can read: {error}"))?;
+    let large = decoded(&bytes).map_err(|error| format!("{from} is no picture that this job can read: {error}"))?;
     job::progress(0.5, "making it smaller");
     let small = shrunk(&large, side);
     job::progress(0.9, "writing the smaller picture");
@@ -63,10 +60,7 @@ fn thumbnail(args: &[String]) -> Result<(), Box<dyn Error>> {
     fs::write(to, &bytes).map_err(|error| format!("{to} cannot be written: {error}"))?;
 
     let ((old_width, old_height), (width, height)) = (large.dimensions(), small.dimensions());
-    job::set_result(&format!(
-        r#"{{"width":{width},"height":{height},"bytes":{}}}"#,
-        bytes.len()
-    ))?;
+    job::set_result(&format!(r#"{{"width":{width},"height":{height},"bytes":{}}}"#, bytes.len()))?;
     job::progress(1.0, "done");
     println!("{from}, {old_width} x {old_height}, became {to}, {width} x {height}.");
     Ok(())
@@ -119,10 +113,7 @@ mod tests {
 
     #[track_caller]
     fn check_size(side: u32, expected: (u32, u32)) {
-        assert_eq!(
-            shrunk(&decoded(PICTURE).unwrap(), side).dimensions(),
-            expected
-        );
+        assert_eq!(shrunk(&decoded(PICTURE).unwrap(), side).dimensions(), expected);
     }
 
     #[test]
@@ -172,14 +163,8 @@ mod tests {
     #[test]
     fn wrong_arguments_are_named() {
         check_refusal(&["picture.png"], USAGE);
-        check_refusal(
-            &["a.png", "b.gif", "10"],
-            "`b.gif` must end in .png, .jpg or .jpeg.",
-        );
-        check_refusal(
-            &["a.png", "b.jpg", "0"],
-            "`0` must be a number of pixels from 1 to 10000.",
-        );
+        check_refusal(&["a.png", "b.gif", "10"], "`b.gif` must end in .png, .jpg or .jpeg.");
+        check_refusal(&["a.png", "b.jpg", "0"], "`0` must be a number of pixels from 1 to 10000.");
         check_refusal(
             &["a.png", "b.jpg", "10"],
             "This job needs a session with a picture in it: name one when you submit it.",

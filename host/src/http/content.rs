@@ -68,15 +68,11 @@ pub(super) fn answer(request: &HeaderMap, meta: Meta, bytes: Bytes) -> Result<Re
         headers.insert(header::LAST_MODIFIED, date);
     }
     let condition = precondition(request)?;
-    if let Some(tags) = &condition.if_match {
-        if !holds(tags, meta.etag.as_deref()) {
-            return Err(Problem::new(Code::PreconditionFailed, "the content is not the one that `If-Match` names"));
-        }
+    if condition.if_match.is_some_and(|tags| !holds(&tags, meta.etag.as_deref())) {
+        return Err(Problem::new(Code::PreconditionFailed, "the content is not the one that `If-Match` names"));
     }
-    if let Some(tags) = &condition.if_none_match {
-        if holds(tags, meta.etag.as_deref()) {
-            return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
-        }
+    if condition.if_none_match.is_some_and(|tags| holds(&tags, meta.etag.as_deref())) {
+        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
     headers.insert(header::CONTENT_TYPE, meta.kind.clone());
     let (status, part) = match wanted_part(request, &meta)? {
@@ -149,7 +145,7 @@ fn parse_range(text: &str, size: u64) -> Option<Result<Range<u64>, Unsatisfiable
 
 /// What must hold for a request to go on.
 pub(super) fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem> {
-    let tags = |name| Ok::<_, Problem>(header_text(headers, name)?.map(parse_tags).transpose()?);
+    let tags = |name| header_text(headers, name)?.map(parse_tags).transpose();
     Ok(Precondition { if_match: tags(&header::IF_MATCH)?, if_none_match: tags(&header::IF_NONE_MATCH)? })
 }
 

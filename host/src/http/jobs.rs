@@ -48,10 +48,8 @@ pub(super) async fn submit(
     let named = header_text(&headers, &SESSION_ID)?;
     let order = form.order(named)?;
     let mut job = service.submit(&caller.owner, order).await?;
-    if let Some(wait) = wait {
-        if !job.state.is_over() {
-            job = service.wait(job, wait).await?;
-        }
+    if let Some(wait) = wait.filter(|_| !job.state.is_over()) {
+        job = service.wait(job, wait).await?;
     }
     let status = match (wait.is_some(), job.state.is_over()) {
         (true, true) => StatusCode::OK,
