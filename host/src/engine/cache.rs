@@ -192,6 +192,11 @@ impl Shelf {
             ModuleKind::Core => {
                 // SAFETY: the bytes come from `precompile_module` in this process and were not stored.
                 let module = unsafe { Module::deserialize(&self.engine, artefact) }?;
+                let start = module.get_export("_start").and_then(|start| start.func().cloned());
+                if !start.is_some_and(|start| start.params().len() == 0 && start.results().len() == 0) {
+                    let fault = "its `_start` takes or gives something, and that of a command does neither";
+                    return Err(wasmtime::Error::msg(fault));
+                }
                 self.link_core(&module)?;
             }
             ModuleKind::Component => {

@@ -14,7 +14,11 @@ use wasmparser::WasmFeatures;
 
 use super::cache::Shelf;
 use super::imports;
+use crate::limits::MEMORY_BYTES_MAX;
 use crate::model::module::ModuleKind;
+
+/// What memories are measured in.
+const PAGE_BYTES: u64 = 64 << 10;
 
 /// What a look at module bytes found out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +59,7 @@ pub(super) fn inspect(shelf: &Shelf, bytes: &[u8]) -> Result<Inspected, BadModul
         ModuleKind::Component => surface.check_component()?,
     }
     validate(shelf, bytes, kind)?;
+    surface.check_memory()?;
     let imports = match kind {
         ModuleKind::Core => surface.imports.iter().map(|(module, name)| format!("{module}.{name}")).collect(),
         ModuleKind::Component => surface.imports.into_iter().map(|(name, _)| name).collect(),
@@ -114,6 +119,8 @@ struct Surface {
     memories: BTreeSet<String>,
     /// Interfaces and such, of a component.
     exports: BTreeSet<String>,
+    /// What the largest memory has from the beginning, those of inner modules too.
+    memory_bytes_min: u64,
 }
 
 impl Surface {
@@ -126,6 +133,12 @@ impl Surface {
             match payload {
                 Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
                 Payload::End(_) => depth = depth.saturating_sub(1),
+                Payload::MemorySection(section) => {
+                    for memory in section {
+                        let bytes = memory.map_err(broken)?.initial.saturating_mul(PAGE_BYTES);
+                        surface.memory_bytes_min = surface.memory_bytes_min.max(bytes);
+                    }
+                }
                 _ if depth > 0 => {}
                 payload => surface.note(payload).map_err(broken)?,
             }
@@ -165,6 +178,17 @@ impl Surface {
                 }
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Refuses what no job could ever be given.
+    fn check_memory(&self) -> Result<(), BadModule> {
+        if self.memory_bytes_min > MEMORY_BYTES_MAX {
+            return unsupported(format!(
+                "the module wants a memory of {} bytes from the beginning, and a job can have at most {MEMORY_BYTES_MAX}",
+                self.memory_bytes_min
+            ));
         }
         Ok(())
     }

@@ -41,6 +41,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             return Err(Problem::new(Code::UnsupportedMediaType, detail));
         }
         let bytes = whole_body(request.into_body(), limits::JSON_BYTES_MAX).await?;
+        if !bytes.trim_ascii_start().starts_with(b"{") {
+            // Serde would read an array as the fields in their order.
+            return Err(Problem::invalid("the JSON body is wrong: it must be an object"));
+        }
         serde_json::from_slice(&bytes)
             .map(Json)
             .map_err(|error| Problem::invalid(format!("the JSON body is wrong: {error}")))

@@ -33,6 +33,8 @@ use crate::queue::admission::Named;
 use crate::queue::lanes::LaneKey;
 use crate::queue::lanes::Place;
 use crate::service::Service;
+use crate::service::live::JobKey;
+use crate::service::live::Listed;
 use crate::service::live::LiveJob;
 use crate::service::refusal::Refusal;
 use crate::store::Accepted;
@@ -61,6 +63,14 @@ pub struct JobOrder {
     pub labels: BTreeMap<String, String>,
     /// Of the request as it was sent, so that a retry is known (R2).
     pub fingerprint: Digest,
+}
+
+/// A job that has been let in and is on its way into the store.
+struct Entry {
+    /// `None` if a job of that name is listed: then this is a retry, or a conflict.
+    listed: Option<Listed>,
+    place: Option<Place>,
+    receipt: Receipt<Accepted>,
 }
 
 /// A job's output: what was printed so far, or all of it.
@@ -116,14 +126,15 @@ impl Service {
             fingerprint: order.fingerprint,
             created_at: clock::now(),
         };
-        let (place, receipt) = self.enter(&job, session.as_ref(), order.queue)?;
+        let entry = self.enter(&job, session.as_ref(), order.queue)?;
         // From here on the job may be durable at any moment, so the rest must
         // not depend on a client that waits.
         let service = self.clone();
         let accepted = self.inner.tasks.spawn(async move {
+            let Entry { listed, place, receipt } = entry;
             let accepted = receipt.await?;
-            if let Accepted::New(seq) = accepted {
-                service.set_out(QueuedJob { seq, job, attempts: 0 }, place);
+            if let (Accepted::New(seq), Some(listed)) = (&accepted, listed) {
+                service.set_out(QueuedJob { seq: *seq, job, attempts: 0 }, listed, place);
             }
             Ok(accepted)
         });
@@ -131,16 +142,12 @@ impl Service {
     }
 
     /// Takes a place in the lane and in the store's line of writes, in one step.
-    fn enter(
-        &self,
-        job: &NewJob,
-        session: Option<&Session>,
-        queue: Option<QueueMode>,
-    ) -> Result<(Option<Place>, Receipt<Accepted>), Refusal> {
+    fn enter(&self, job: &NewJob, session: Option<&Session>, queue: Option<QueueMode>) -> Result<Entry, Refusal> {
         let _door = self.inner.door.lock().unwrap_or_else(PoisonError::into_inner);
         let named = job.session.as_ref().map(|named| &named.id);
         let place = self.admit(&job.owner, named, session, queue)?;
-        Ok((place, self.inner.store.accept(job.clone())))
+        let listed = self.inner.live.enter(LiveJob::new(key_of(job), job.limits.output_bytes));
+        Ok(Entry { listed, place, receipt: self.inner.store.accept(job.clone()) })
     }
 
     /// Lets a request in, or says why not; with a place in the lane of the
@@ -184,16 +191,16 @@ impl Service {
             (!freely).then(|| LaneKey { owner: queued.job.owner.clone(), session: named.id.clone() })
         });
         let place = lane.map(|lane| self.inner.lanes.join(lane));
-        self.set_out(queued, place);
+        let job = &queued.job;
+        let listed = self.inner.live.enter(LiveJob::new(key_of(job), job.limits.output_bytes));
+        let listed = listed.expect("the store has one job of a name, and nobody else is in yet");
+        self.set_out(queued, listed, place);
     }
 
     /// Sends an accepted job on its walk.
-    fn set_out(&self, queued: QueuedJob, place: Option<Place>) {
-        let job = LiveJob::new(queued.seq, queued.job.id.clone(), queued.job.limits.output_bytes);
-        let job = Arc::new(job);
-        self.inner.live.enter(&job);
+    fn set_out(&self, queued: QueuedJob, listed: Listed, place: Option<Place>) {
         let service = self.clone();
-        self.inner.tasks.spawn(async move { service.walk(queued, job, place).await });
+        self.inner.tasks.spawn(async move { service.walk(queued, listed, place).await });
     }
 
     /// A job on record.
@@ -209,7 +216,7 @@ impl Service {
 
     /// How far a job says it is, while it has not ended.
     pub fn progress(&self, job: &Job) -> Option<Progress> {
-        let live = self.inner.live.get(job.seq)?;
+        let live = self.inner.live.get(&JobKey { owner: job.owner.clone(), id: job.id.clone() })?;
         let progress = live.live.progress();
         let progress = progress.borrow();
         progress.clone()
@@ -218,7 +225,7 @@ impl Service {
     /// Waits until a job has ended, at most `wait`, and gives what is on record
     /// then. When the server stops, a job that stays queued counts as ended here.
     pub async fn wait(&self, job: Job, wait: Duration) -> Result<Job, Refusal> {
-        if let Some(live) = self.inner.live.get(job.seq) {
+        if let Some(live) = self.inner.live.get(&JobKey { owner: job.owner.clone(), id: job.id.clone() }) {
             // Either way the record says how far it is.
             let _ = tokio::time::timeout(wait, live.ended()).await;
         }
@@ -229,7 +236,7 @@ impl Service {
     /// made durable, goes on to its end; the answer says which it is.
     pub async fn cancel(&self, owner: &Owner, id: &JobId) -> Result<Job, Refusal> {
         let job = self.job(owner, id).await?;
-        if let Some(live) = self.inner.live.get(job.seq) {
+        if let Some(live) = self.inner.live.get(&JobKey { owner: job.owner.clone(), id: job.id.clone() }) {
             live.cancel("it was cancelled by request");
             if tokio::time::timeout(CANCEL_WAIT, live.ended()).await.is_err() {
                 tracing::warn!(job = %id, "a cancelled job has not ended yet");
@@ -241,7 +248,7 @@ impl Service {
     /// What a job printed, or prints.
     pub async fn printout(&self, owner: &Owner, id: &JobId, stream: Stream) -> Result<Printout, Refusal> {
         let job = self.job(owner, id).await?;
-        if let Some(live) = self.inner.live.get(job.seq) {
+        if let Some(live) = self.inner.live.get(&JobKey { owner: job.owner.clone(), id: job.id.clone() }) {
             let output = match stream {
                 Stream::Stdout => &live.live.stdout,
                 Stream::Stderr => &live.live.stderr,
@@ -250,4 +257,8 @@ impl Service {
         }
         Ok(Printout::Whole(self.inner.store.printed(job.seq, stream).await?))
     }
+}
+
+fn key_of(job: &NewJob) -> JobKey {
+    JobKey { owner: job.owner.clone(), id: job.id.clone() }
 }

@@ -30,6 +30,7 @@ use crate::queue::lanes::LaneKey;
 use crate::queue::lanes::Place;
 use crate::queue::slots::Slot;
 use crate::service::Service;
+use crate::service::live::Listed;
 use crate::service::live::LiveJob;
 use crate::service::refusal::Chain;
 use crate::store::CommitError;
@@ -58,9 +59,9 @@ impl From<StoreError> for Halt {
 
 impl Service {
     /// Walks `queued` to its end.
-    pub(super) async fn walk(&self, queued: QueuedJob, live: Arc<LiveJob>, place: Option<Place>) {
-        // Whatever happens below, those who wait are told.
-        let _listed = self.inner.live.until_dropped(&live);
+    pub(super) async fn walk(&self, queued: QueuedJob, listed: Listed, place: Option<Place>) {
+        // `listed` is dropped last: whatever happens below, those who wait are told.
+        let live = Arc::clone(&listed.job);
         let has_lane = place.is_some();
         let ended = self.walk_in_turn(&queued, &live, place, has_lane).await;
         let ended = match ended {

@@ -6,6 +6,7 @@
 //! here reads its end from the store.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -16,16 +17,22 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::Live;
 use crate::ids::JobId;
+use crate::model::caller::Owner;
 use crate::model::job::IllegalStep;
-use crate::model::job::JobSeq;
 use crate::model::job::Stage;
 use crate::model::job::Step;
 use crate::queue::lanes::LaneKey;
 
+/// Names one job of the whole server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct JobKey {
+    pub owner: Owner,
+    pub id: JobId,
+}
+
 /// A job that has not ended.
 pub struct LiveJob {
-    pub seq: JobSeq,
-    pub id: JobId,
+    pub key: JobKey,
     /// What it prints and how far it says it is.
     pub live: Arc<Live>,
     /// Asks the guest to stop.
@@ -37,11 +44,10 @@ pub struct LiveJob {
 }
 
 impl LiveJob {
-    /// A job that was just accepted.
-    pub fn new(seq: JobSeq, id: JobId, output_bytes: u64) -> Self {
+    /// A job that is about to be accepted.
+    pub fn new(key: JobKey, output_bytes: u64) -> Self {
         Self {
-            seq,
-            id,
+            key,
             live: Arc::new(Live::new(output_bytes)),
             stop: CancellationToken::new(),
             stage: Mutex::new(Stage::Queued),
@@ -90,41 +96,44 @@ impl LiveJob {
 /// All jobs that have not ended.
 #[derive(Default)]
 pub struct LiveJobs {
-    by_seq: Mutex<HashMap<JobSeq, Arc<LiveJob>>>,
+    by_key: Mutex<HashMap<JobKey, Arc<LiveJob>>>,
     /// The job that has the turn of a lane.
     in_lane: Mutex<HashMap<LaneKey, Arc<LiveJob>>>,
 }
 
 impl LiveJobs {
-    /// Lists a job that was just accepted.
-    pub fn enter(&self, job: &Arc<LiveJob>) {
-        lock(&self.by_seq).insert(job.seq, Arc::clone(job));
+    /// Lists a job that is about to be accepted, unless one of that name is listed:
+    /// before it is durable, so that whoever finds it in the store finds it here
+    /// too. It is taken off when the answer is dropped, however that comes about,
+    /// and those who wait for it are told.
+    pub fn enter(self: &Arc<Self>, job: LiveJob) -> Option<Listed> {
+        match lock(&self.by_key).entry(job.key.clone()) {
+            Entry::Occupied(_) => None,
+            Entry::Vacant(place) => {
+                let job = Arc::clone(place.insert(Arc::new(job)));
+                Some(Listed { jobs: Arc::clone(self), job })
+            }
+        }
     }
 
-    /// Takes the job off the list when the answer is dropped, however that
-    /// comes about, and tells those who wait for it.
-    pub fn until_dropped<'l>(&'l self, job: &'l LiveJob) -> Listed<'l> {
-        Listed { live: self, job }
-    }
-
-    /// The job with that number, if it has not ended.
-    pub fn get(&self, seq: JobSeq) -> Option<Arc<LiveJob>> {
-        lock(&self.by_seq).get(&seq).cloned()
+    /// The job of that name, if it has not ended.
+    pub fn get(&self, key: &JobKey) -> Option<Arc<LiveJob>> {
+        lock(&self.by_key).get(key).cloned()
     }
 
     /// How many jobs have not ended.
     pub fn count(&self) -> usize {
-        lock(&self.by_seq).len()
+        lock(&self.by_key).len()
     }
 
     /// How many guests run or commit now.
     pub fn running(&self) -> usize {
-        lock(&self.by_seq).values().filter(|job| job.is_running()).count()
+        lock(&self.by_key).values().filter(|job| job.is_running()).count()
     }
 
     /// Asks every job that runs to stop.
     pub fn cancel_all(&self, why: &'static str) {
-        for job in lock(&self.by_seq).values().filter(|job| job.is_running()) {
+        for job in lock(&self.by_key).values().filter(|job| job.is_running()) {
             job.cancel(why);
         }
     }
@@ -142,14 +151,14 @@ impl LiveJobs {
 }
 
 /// A job that is on the list; taken off when dropped.
-pub struct Listed<'l> {
-    live: &'l LiveJobs,
-    job: &'l LiveJob,
+pub struct Listed {
+    jobs: Arc<LiveJobs>,
+    pub job: Arc<LiveJob>,
 }
 
-impl Drop for Listed<'_> {
+impl Drop for Listed {
     fn drop(&mut self) {
-        lock(&self.live.by_seq).remove(&self.job.seq);
+        lock(&self.jobs.by_key).remove(&self.job.key);
         self.job.live.close();
         self.job.ended.send_replace(true);
     }
@@ -177,13 +186,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    fn job() -> Arc<LiveJob> {
-        Arc::new(LiveJob::new(JobSeq(1), JobId::random(), 10))
+    fn key() -> JobKey {
+        let owner = Owner { tenant: "t".parse().unwrap(), principal: "p".parse().unwrap() };
+        JobKey { owner, id: "j".parse().unwrap() }
     }
 
     #[test]
     fn r32_a_cancel_in_the_commit_comes_too_late() {
-        let job = job();
+        let job = LiveJob::new(key(), 10);
         job.step(Step::Start).unwrap();
         job.step(Step::Return).unwrap();
         assert!(!job.cancel("late"));
@@ -193,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_guest_that_returns_after_its_cancel_does_not_commit() {
-        let job = job();
+        let job = LiveJob::new(key(), 10);
         job.step(Step::Start).unwrap();
         assert!(job.cancel("asked"));
         assert!(job.step(Step::Return).is_err());
@@ -202,16 +212,14 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_waits_is_told_of_the_end() {
-        let jobs = LiveJobs::default();
-        let job = job();
-        jobs.enter(&job);
-        let waiter = tokio::spawn({
-            let job = jobs.get(JobSeq(1)).unwrap();
-            async move { job.ended().await }
-        });
-        drop(jobs.until_dropped(&job));
+        let jobs = Arc::new(LiveJobs::default());
+        let listed = jobs.enter(LiveJob::new(key(), 10)).unwrap();
+        assert!(jobs.enter(LiveJob::new(key(), 10)).is_none());
+        let found = jobs.get(&key()).unwrap();
+        let waiter = tokio::spawn(async move { found.ended().await });
+        drop(listed);
         waiter.await.unwrap();
-        assert!(jobs.get(JobSeq(1)).is_none());
-        job.ended().await;
+        assert!(jobs.get(&key()).is_none());
+        assert!(jobs.enter(LiveJob::new(key(), 10)).is_some());
     }
 }

@@ -63,7 +63,7 @@ struct Inner {
     engine: Engine,
     lanes: Lanes,
     slots: Slots,
-    live: LiveJobs,
+    live: Arc<LiveJobs>,
     keys: KeyRing,
     programs: Programs,
     /// Held while a job takes its place in the lane and in the store's line of
@@ -96,7 +96,7 @@ impl Service {
             engine,
             lanes: Lanes::default(),
             slots: Slots::new(settings.slots),
-            live: LiveJobs::default(),
+            live: Arc::default(),
             keys,
             programs: Programs::default(),
             door: Mutex::new(()),

@@ -103,7 +103,7 @@ impl Service {
         let lane = lane_of(session);
         Activity {
             queued: self.inner.lanes.length(&lane).waiting,
-            running_job: self.inner.live.in_lane(&lane).map(|job| job.id.clone()),
+            running_job: self.inner.live.in_lane(&lane).map(|job| job.key.id.clone()),
         }
     }
 
