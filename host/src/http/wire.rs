@@ -89,9 +89,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        axum::extract::Query::try_from_uri(&parts.uri)
-            .map(|query| Query(query.0))
-            .map_err(|error| Problem::invalid(format!("the query string is wrong: {}", deepest(&error))))
+        axum::extract::Query::try_from_uri(&parts.uri).map(|query| Query(query.0)).map_err(|error| {
+            // A refused query may be huge; the answer repeats only its beginning.
+            let query: String = parts.uri.query().unwrap_or("").chars().take(200).collect();
+            Problem::invalid(format!("the query string `{query}` is wrong: {}", deepest(&error)))
+        })
     }
 }
 
