@@ -1,0 +1,6 @@
+//! Leaves its marks, then traps.
+
+fn main() {
+    guests::leave_marks();
+    guests::trap();
+}

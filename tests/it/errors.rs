@@ -1,0 +1,180 @@
+//! Every refusal that a client can see has one shape, a code, and a sentence
+//! that names the value. And what this version does not have yet is refused
+//! clearly, so that nobody believes it is in force.
+
+use reqwest::Method;
+use serde_json::Value;
+use serde_json::json;
+use sessile_kit::Answer;
+use sessile_kit::TestServer;
+use sessile_kit::guests;
+
+/// A request, and the refusal it gets: status, code, and words of the detail.
+type Case<'a> = (Method, &'a str, Value, u16, &'a str, &'a [&'a str]);
+
+async fn check(server: &TestServer, cases: &[Case<'_>]) {
+    for (method, path, body, status, code, words) in cases {
+        let request = server.request(method.clone(), path);
+        let answer = server.send(if body.is_null() { request } else { request.json(body) }).await;
+        assert!(answer.header("request-id").is_some(), "{method} {path}");
+        let detail = answer.refused(*status, code);
+        for word in *words {
+            assert!(detail.contains(word), "{method} {path} {body}: `{word}` is not in: {detail}");
+        }
+        assert!(!detail.contains("::") && !detail.contains("sessile-test-"), "{method} {path}: {detail}");
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_named() {
+    let server = TestServer::start().await;
+    let _ = server.new_session().with_id("here").await;
+    server.ready(guests::HELLO).await;
+    let get = |path| (Method::GET, path, Value::Null, 404, "not-found");
+    let cases = [
+        (get("/v1/sessions/gone"), &["gone"][..]),
+        (get("/v1/sessions/here/params/gone"), &["gone"]),
+        (get("/v1/sessions/here/files/gone.txt"), &["gone.txt"]),
+        (get("/v1/jobs/gone"), &["gone"]),
+        (get("/v1/jobs/gone/stdout"), &["gone"]),
+        (get("/v1/modules/gone"), &["gone", "PUT /v1/modules/gone"]),
+        (get("/v1/modules/hello@9"), &["hello@9"]),
+        (get("/v1/nothing"), &[]),
+        (get("/nothing"), &[]),
+    ];
+    let cases: Vec<Case<'_>> = cases.into_iter().map(|((m, p, b, s, c), words)| (m, p, b, s, c, words)).collect();
+    check(&server, &cases).await;
+    let submit = json!({"module": "gone"});
+    check(&server, &[(Method::POST, "/v1/jobs", submit, 404, "not-found", &["gone"])]).await;
+}
+
+#[tokio::test]
+async fn a_wrong_request_is_told_the_field_and_the_value() {
+    let server = TestServer::start().await;
+    server.ready(guests::HELLO).await;
+    let post = |path, body| (Method::POST, path, body, 400, "invalid-request");
+    let cases = [
+        (post("/v1/sessions", json!({"idle": 5})), &["idle"][..]),
+        (post("/v1/sessions", json!({"queue": "maybe"})), &["maybe"]),
+        (post("/v1/sessions", json!({"transaction": "never"})), &["never", "transaction"]),
+        (post("/v1/sessions", json!({"id": "a b"})), &["a b"]),
+        (post("/v1/sessions", json!({"params": {"a": 1}})), &[]),
+        (post("/v1/sessions", json!([])), &[]),
+        (post("/v1/jobs", json!({})), &["module"]),
+        (post("/v1/jobs", json!({"module": "hello", "arg": []})), &["arg"]),
+        (post("/v1/jobs", json!({"module": "Hello!"})), &["Hello!"]),
+        (post("/v1/jobs", json!({"module": "hello", "id": "a/b"})), &["a/b"]),
+        (post("/v1/jobs", json!({"module": "hello", "session": "../x"})), &["../x"]),
+        (post("/v1/jobs", json!({"module": "hello", "args": "one"})), &[]),
+        (post("/v1/jobs", json!({"module": "hello", "args": ["a\0b"]})), &["args"]),
+        (post("/v1/jobs", json!({"module": "hello", "env": {"A=B": "x"}})), &["A=B"]),
+        (post("/v1/jobs", json!({"module": "hello", "limits": {"wall_ms": 0}})), &["wall_ms"]),
+        (post("/v1/jobs", json!({"module": "hello", "limits": {"wall": 1}})), &["wall"]),
+        (post("/v1/jobs", json!({"module": "hello", "on_crash": "panic"})), &["panic"]),
+        (post("/v1/admin/tenants/dev/keys", json!({"principal": "p", "scopes": ["all"]})), &["all"]),
+        (post("/v1/admin/tenants/dev/keys", json!({"principal": "p", "scopes": []})), &["scopes"]),
+    ];
+    let cases: Vec<Case<'_>> = cases.into_iter().map(|((m, p, b, s, c), words)| (m, p, b, s, c, words)).collect();
+    check(&server, &cases).await;
+    let page = |path| (Method::GET, path, Value::Null, 400, "invalid-request");
+    let cases = [
+        (page("/v1/jobs?limit=many"), &["many"][..]),
+        (page("/v1/jobs?stat=failed"), &["stat"]),
+        (page("/v1/jobs?state=gone"), &["gone"]),
+        (page("/v1/sessions?cursor=nonsense"), &[]),
+    ];
+    let cases: Vec<Case<'_>> = cases.into_iter().map(|((m, p, b, s, c), words)| (m, p, b, s, c, words)).collect();
+    check(&server, &cases).await;
+}
+
+#[tokio::test]
+async fn what_this_version_has_not_is_refused_by_name() {
+    let server = TestServer::start().await;
+    server.ready(guests::HELLO).await;
+    let post = |path, body| (Method::POST, path, body, 400, "invalid-request");
+    let cases = [
+        (post("/v1/sessions", json!({"transaction": "explicit"})), &["transaction"][..]),
+        (post("/v1/sessions", json!({"keyed": true})), &["keyed"]),
+        (post("/v1/sessions", json!({"idle_timeout_s": 60})), &["idle_timeout_s"]),
+        (post("/v1/sessions", json!({"lifetime_s": 60})), &["lifetime_s"]),
+        (post("/v1/sessions", json!({"from": {"session": "a"}})), &["from"]),
+        (post("/v1/jobs", json!({"module": "hello", "session_key": "k"})), &["session_key"]),
+        (post("/v1/jobs", json!({"module": "hello", "commit": false})), &["commit"]),
+        (post("/v1/jobs", json!({"module": "hello", "retries": 2})), &["retries"]),
+        (post("/v1/jobs", json!({"module": "hello", "not_before": "2030-01-01T00:00:00Z"})), &["not_before"]),
+    ];
+    let cases: Vec<Case<'_>> = cases.into_iter().map(|((m, p, b, s, c), words)| (m, p, b, s, c, words)).collect();
+    check(&server, &cases).await;
+    let session = server.new_session().await;
+    for (method, path) in
+        [(Method::POST, "/commit"), (Method::POST, "/rollback"), (Method::GET, "/commits"), (Method::GET, "/archive")]
+    {
+        let answer = server.send(server.request(method, &session.path(path))).await;
+        let _ = answer.refused(404, "not-found");
+    }
+    let _ = server.put("/v1/run/hello", "").await.refused(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_json_is_refused_in_our_shape() {
+    let server = TestServer::start().await;
+    let post = |kind: &str, body: &str| {
+        let request = server.request(Method::POST, "/v1/sessions").header("content-type", kind.to_owned());
+        server.send(request.body(body.to_owned()))
+    };
+    let _ = post("application/json", "{\"id\": ").await.refused(400, "invalid-request");
+    let _ = post("application/json", "").await.refused(400, "invalid-request");
+    let deep = format!("{{\"params\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    let _ = post("application/json", &deep).await.refused(400, "invalid-request");
+    // A form of another site can send this type without asking; JSON it cannot.
+    let answer: Answer = post("text/plain", "{}").await;
+    assert_eq!(answer.status, 415, "{answer:?}");
+    let _ = post("application/json; charset=utf-8", "{}").await.expect(201);
+    let large = json!({"params": {"a": "x".repeat(2 << 20)}});
+    let _ = server.post("/v1/sessions", &large).await.refused(413, "payload-too-large");
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_told_the_right_ones() {
+    let server = TestServer::start().await;
+    let answer = server.delete("/v1/jobs").await.expect(405);
+    let allowed = answer.header("allow").expect("a 405 says what is allowed");
+    assert!(allowed.contains("GET") && allowed.contains("POST"), "{allowed}");
+}
+
+#[tokio::test]
+async fn every_code_has_a_page_where_its_type_says() {
+    let server = TestServer::start().await;
+    let codes = [
+        "invalid-request",
+        "unauthorized",
+        "forbidden",
+        "not-found",
+        "conflict",
+        "session-busy",
+        "payload-too-large",
+        "unsupported-module",
+        "invalid-module",
+        "quota-exceeded",
+        "queue-full",
+        "storage-full",
+        "internal",
+        "unavailable",
+    ];
+    for code in codes {
+        let page = server.with_key(None).get(&format!("/problems/{code}")).await.expect(200);
+        assert!(page.text().contains(code), "{}", page.text());
+    }
+    let _ = server.get("/problems/none").await.refused(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_request_id_is_taken_or_made() {
+    let server = TestServer::start().await;
+    let with = |id: &'static str| server.send(server.request(Method::GET, "/v1/sessions").header("request-id", id));
+    assert_eq!(with("order-66").await.header("request-id"), Some("order-66"));
+    let made = server.get("/v1/sessions").await;
+    assert!(made.header("request-id").is_some_and(|id| !id.is_empty()));
+    assert!(server.log().contains("order-66"), "{}", server.log());
+    assert_ne!(with("<script>").await.header("request-id"), Some("<script>"));
+}

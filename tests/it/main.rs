@@ -1,0 +1,44 @@
+//! What Sessile promises, checked through the real server. One file per promise:
+//! this list is the specification's table of contents.
+//!
+//! Not here: words to talk to the server. They are in `kit/`.
+
+// A test says what it expects by failing; clippy knows that only for the functions with `#[test]` on them.
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails as a test does")]
+
+// A job, its session, its turn.
+mod association;
+mod serialisation;
+mod transactions;
+mod every_change;
+mod durability;
+mod counting;
+mod crash;
+
+// The end of a job that does not come by itself.
+mod cancelling;
+mod limits;
+mod liveness;
+
+// What a guest can reach.
+mod walls;
+mod host_calls;
+mod refused_modules;
+
+// The API, noun by noun.
+mod modules;
+mod sessions;
+mod params;
+mod files;
+mod jobs;
+mod ownership;
+mod errors;
+
+// The server as a program, and programs on the server.
+mod serving;
+mod examples;
+mod real_program;
+
+// The house itself.
+mod stairs;
+mod house;

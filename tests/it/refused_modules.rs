@@ -1,0 +1,130 @@
+//! Modules that this server does not run are refused at upload, with a sentence
+//! that names the fault, and nothing of them is kept.
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+
+use sessile_kit::TestServer;
+use sessile_kit::guests;
+
+/// Uploads each, in the text format, and demands a refusal that names `said`.
+async fn check(cases: &[(&str, &str)]) {
+    let server = TestServer::start().await;
+    for (wat, said) in cases {
+        let wasm = wat::parse_str(wat).unwrap_or_else(|error| panic!("{error}"));
+        let answer = server.upload("refused", wasm).await;
+        assert_eq!(answer.status, 422, "{wat} was answered {}: {}", answer.status, answer.text());
+        let detail = answer.refused(422, "unsupported-module");
+        assert!(detail.to_lowercase().contains(said), "`{said}` is not in: {detail}");
+    }
+    let _ = server.get("/v1/modules/refused").await.refused(404, "not-found");
+    assert_eq!(server.list("/v1/modules").await.len(), 0);
+}
+
+#[tokio::test]
+async fn what_is_no_webassembly_binary_is_refused() {
+    let server = TestServer::start().await;
+    let text = "(module (memory (export \"memory\") 1) (func (export \"_start\")))";
+    // It would be a module, and is told apart from garbage: the sentence says how to convert it.
+    let detail = server.upload("refused", text).await.refused(422, "unsupported-module");
+    assert!(detail.contains("text format"), "{detail}");
+    let mut cut = fs_guest();
+    cut.truncate(cut.len() / 2);
+    let mut broken = fs_guest();
+    broken[200..240].fill(0xff);
+    for bytes in [b"hello".to_vec(), Vec::new(), b"\0asm".to_vec(), b"\x7fELF\x02\x01".to_vec(), cut, broken] {
+        let detail = server.upload("refused", bytes).await.refused(422, "invalid-module");
+        assert!(!detail.is_empty());
+    }
+    let _ = server.get("/v1/modules/refused").await.refused(404, "not-found");
+    assert_eq!(server.list("/v1/modules").await.len(), 0);
+}
+
+fn fs_guest() -> Vec<u8> {
+    guests::APPEND.dresses()[0].bytes()
+}
+
+#[tokio::test]
+async fn a_reactor_or_a_library_is_refused() {
+    check(&[
+        (r#"(module (memory (export "memory") 1) (func (export "_initialize")))"#, "_start"),
+        (r#"(module (memory (export "memory") 1) (func (export "add")))"#, "_start"),
+        (r#"(module (memory (export "memory") 1) (func (export "_start") (param i32)))"#, "_start"),
+        (r#"(module (memory (export "memory") 1) (global (export "_start") i32 (i32.const 0)))"#, "_start"),
+        (r#"(module (func (export "_start")))"#, "memory"),
+        ("(component)", "wasi:cli/run"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn an_import_that_the_host_lacks_is_refused_by_name() {
+    const COMMAND: &str = r#"(memory (export "memory") 1) (func (export "_start"))"#;
+    let core = |import: &str| format!("(module {import} {COMMAND})");
+    let component = r#"(component
+        (import "acme:shop/stock@1.0.0" (instance (export "count" (func (result u32)))))
+        (core module $m (func (export "run") (result i32) (i32.const 0)))
+        (core instance $i (instantiate $m))
+        (func $run (result (result)) (canon lift (core func $i "run")))
+        (instance $r (export "run" (func $run)))
+        (export "wasi:cli/run@0.2.0" (instance $r)))"#;
+    check(&[
+        (&core(r#"(import "env" "abort" (func))"#), "abort"),
+        (&core(r#"(import "sessile_v0" "param_steal" (func))"#), "param_steal"),
+        (&core(r#"(import "wasi_snapshot_preview1" "path_steal" (func))"#), "path_steal"),
+        (&core(r#"(import "wasi_unstable" "fd_write" (func (param i32 i32 i32 i32) (result i32)))"#), "wasi_unstable"),
+        (&core(r#"(import "env" "memory" (memory 1))"#), "memory"),
+        // The right name with the wrong type is as good as no function at all.
+        (&core(r#"(import "sessile_v0" "session_active" (func (param i64)))"#), "session_active"),
+        (component, "acme:shop/stock"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn proposals_that_widen_the_attack_surface_are_off() {
+    let server = TestServer::start().await;
+    let start = r#"(func (export "_start"))"#;
+    let cases = [
+        format!(r#"(module (memory (export "memory") i64 1) {start})"#),
+        format!(r#"(module (memory (export "memory") 1 2 shared) {start})"#),
+        format!(r#"(module (memory (export "memory") 1) (memory 1) {start})"#),
+        format!(r#"(module (memory (export "memory") 1) (tag $t) {start} (func (throw $t)))"#),
+        format!(r#"(module (type (struct (field i32))) (memory (export "memory") 1) {start})"#),
+        format!(r#"(module (memory (export "memory") 1) {start} (func (drop (i32.atomic.load (i32.const 0)))))"#),
+    ];
+    for wat in cases {
+        let answer = server.upload("refused", wat::parse_str(&wat).unwrap()).await;
+        assert_eq!(answer.status, 422, "{wat} was answered {}: {}", answer.status, answer.text());
+        let problem = answer.json();
+        let code = problem["code"].as_str().unwrap();
+        assert!(matches!(code, "unsupported-module" | "invalid-module"), "{wat}: {problem}");
+    }
+    assert_eq!(server.list("/v1/modules").await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_module_that_can_never_get_its_memory_is_refused() {
+    let server = TestServer::start().await;
+    let wat = r#"(module (memory (export "memory") 65536) (func (export "_start")))"#;
+    let answer = server.upload("refused", wat::parse_str(wat).unwrap()).await;
+    let detail = answer.refused(422, "unsupported-module");
+    assert!(detail.contains("memory") || detail.contains("memories"), "{detail}");
+}
+
+#[tokio::test]
+async fn the_server_s_own_artefact_is_never_taken_back_from_a_user() {
+    let server = TestServer::start().await;
+    server.ready(guests::HELLO).await;
+    let found = files_below(&server.data().join("artefacts"));
+    assert!(!found.is_empty(), "an upload leaves an artefact");
+    for artefact in found {
+        let _ = server.upload("refused", fs::read(artefact).unwrap()).await.refused(422, "unsupported-module");
+    }
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}

@@ -1,0 +1,36 @@
+//! The kit: a real server in a test, and few words to talk to it.
+//!
+//! Comes in: a test, or the crash run of xtask. Goes out: to the server's
+//! binary, over HTTP and signals only.
+//!
+//! Promise: a server lives no longer than the value that stands for it, its
+//! data is gone with it, and what it logged is shown only when a test fails.
+//!
+//! Not here: what is promised. That is in `it/`, one file per promise.
+
+mod server;
+
+mod client;
+
+mod session;
+
+mod job;
+
+mod answer;
+
+pub mod guests;
+
+mod wait;
+
+pub use answer::Answer;
+pub use client::Client;
+pub use guests::Guest;
+pub use job::Job;
+pub use job::NewJob;
+pub use server::Settings;
+pub use server::TestServer;
+pub use server::server_binary;
+pub use session::NewSession;
+pub use session::Session;
+pub use session::Snapshot;
+pub use wait::until;

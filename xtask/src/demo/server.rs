@@ -1,0 +1,74 @@
+//! The demo's server: the real binary, on an empty directory and a free port.
+//!
+//! Promise: dropping it stops the process and removes its directory.
+
+use std::fs;
+use std::fs::File;
+use std::io::BufRead as _;
+use std::io::BufReader;
+use std::path::Path;
+use std::process::Child;
+use std::process::Stdio;
+
+use anyhow::Context as _;
+use anyhow::bail;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::run;
+
+/// A running server and the way in.
+pub(super) struct Server {
+    pub(super) url: String,
+    pub(super) key: String,
+    child: Child,
+    // Declared last, so that it is removed after the process has ended.
+    _ground: TempDir,
+}
+
+impl Server {
+    /// Starts it, and comes back when it can take jobs.
+    pub(super) fn start() -> anyhow::Result<Self> {
+        let ground = TempDir::new().context("cannot make a directory for the demo's data")?;
+        let log = ground.path().join("server.log");
+        let mut command = run::program(binary()?);
+        command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data"]).arg(ground.path().join("data"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command.stderr(File::create(&log).context("cannot write the server's log")?);
+        let mut child = command.spawn().context("cannot start the server")?;
+        let stdout = child.stdout.take().expect("stdout is a pipe");
+        // From here on a failure stops the process by dropping this.
+        let mut server = Self { url: String::new(), key: String::new(), child, _ground: ground };
+
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).context("cannot read what the server says")?;
+        let Ok(ready) = serde_json::from_str::<Value>(&line) else {
+            bail!("the server did not say that it is ready; its log:\n{}", read(&log));
+        };
+        server.url = ready["url"].as_str().context("the ready line has no url")?.to_owned();
+        server.key = ready["dev_key"].as_str().context("the ready line has no dev_key")?.to_owned();
+        Ok(server)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Either fails only if the process has ended already, which is what we want.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The server's binary, which cargo puts beside ours.
+fn binary() -> anyhow::Result<std::path::PathBuf> {
+    let xtask = std::env::current_exe().context("cannot tell where xtask lies")?;
+    let binary = xtask.with_file_name("sessile");
+    if !binary.is_file() {
+        bail!("{} is not there, although it was just built", binary.display());
+    }
+    Ok(binary)
+}
+
+fn read(log: &Path) -> String {
+    fs::read_to_string(log).unwrap_or_default()
+}

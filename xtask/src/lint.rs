@@ -1,0 +1,35 @@
+//! What a reader should not have to say in a review.
+
+use std::process::Stdio;
+
+use crate::run;
+use crate::setup;
+use crate::tell;
+
+const GUESTS: &str = "tests/guests/Cargo.toml";
+
+/// Formatting and clippy for the house and its hostile guests, and the rules
+/// about dependencies.
+pub(crate) fn lint() -> anyhow::Result<()> {
+    setup::setup()?;
+    run::run(run::cargo().args(["fmt", "--all", "--check"]))?;
+    run::run(run::cargo().args(["fmt", "--manifest-path", GUESTS, "--check"]))?;
+    run::run(run::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    for target in ["wasm32-wasip1", "wasm32-wasip2"] {
+        let mut clippy = run::cargo();
+        clippy.args(["clippy", "--manifest-path", GUESTS, "--target", target, "--target-dir", "target/guests"]);
+        run::run(clippy.args(["--", "-D", "warnings"]))?;
+    }
+    dependencies()
+}
+
+fn dependencies() -> anyhow::Result<()> {
+    let mut look = run::cargo();
+    look.args(["deny", "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
+    if look.status().is_ok_and(|status| status.success()) {
+        return run::run(run::cargo().args(["deny", "check"]));
+    }
+    tell::step("cargo deny check");
+    tell::say("Skipped: cargo-deny is not installed. `cargo install cargo-deny --locked` gets it.");
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! What a developer does with one word: `cargo xtask <word>`.
+//!
+//! Comes in: a word. Goes out: to cargo, to rustup, and for the demo to a
+//! server over HTTP.
+//!
+//! Not here: anything that a test wants to call. That is in the library or in
+//! the tests' kit.
+#![allow(clippy::print_stdout, reason = "a developer reads it on the terminal")]
+
+mod tell;
+mod run;
+mod setup;
+mod test;
+mod lint;
+mod crash;
+mod demo;
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+
+const USAGE: &str = "\
+cargo xtask <word>
+
+  demo               walk a real document job through a real server
+  test               run everything: unit tests, doc tests, one test per promise
+  lint               formatting, clippy and cargo deny
+  crash [--rounds N] kill the server under load N times (100 unless told)
+  setup              add the wasm targets to the toolchain; demo and test do it themselves
+";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match obey(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn obey(words: &[&str]) -> anyhow::Result<()> {
+    match words {
+        ["setup"] => setup::setup(),
+        ["test"] => test::test(),
+        ["lint"] => lint::lint(),
+        ["crash"] => crash::crash(crash::ROUNDS),
+        ["crash", "--rounds", rounds] => crash::crash(crash::parse(rounds)?),
+        ["demo"] => demo::demo(),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => bail!("`{}` is not a word of xtask\n\n{USAGE}", words.join(" ")),
+    }
+}
