@@ -30,6 +30,8 @@ pub struct Config {
     pub queue_max: usize,
     /// What a job finds that names a session which does not exist.
     pub unknown_sessions: UnknownSessions,
+    /// How often sessions that have expired are looked for.
+    pub sweep_interval: Duration,
     /// How long running jobs may go on after SIGTERM.
     pub drain_timeout: Duration,
     /// Where working copies lie; by default in memory, if there is room.
@@ -81,6 +83,7 @@ struct Layer {
     slots: Option<u64>,
     queue_max: Option<u64>,
     unknown_sessions: Option<UnknownWord>,
+    sweep_interval_ms: Option<u64>,
     drain_timeout_ms: Option<u64>,
     work: Option<PathBuf>,
     work_bytes_max: Option<u64>,
@@ -88,12 +91,13 @@ struct Layer {
 }
 
 /// The settings by name, and whether their value is a number.
-const SETTINGS: [(&str, bool); 9] = [
+const SETTINGS: [(&str, bool); 10] = [
     ("data", false),
     ("listen", false),
     ("slots", true),
     ("queue_max", true),
     ("unknown_sessions", false),
+    ("sweep_interval_ms", true),
     ("drain_timeout_ms", true),
     ("work", false),
     ("work_bytes_max", true),
@@ -143,6 +147,12 @@ impl Config {
                 Some(UnknownWord::Parallel) => UnknownSessions::Parallel,
                 Some(UnknownWord::Reject) => UnknownSessions::Reject,
             },
+            sweep_interval: Duration::from_millis(in_range(
+                "sweep_interval_ms",
+                layer.sweep_interval_ms.unwrap_or(millis(limits::SWEEP_INTERVAL_DEFAULT)),
+                10,
+                millis(limits::SWEEP_INTERVAL_MAX),
+            )?),
             drain_timeout: Duration::from_millis(in_range(
                 "drain_timeout_ms",
                 layer.drain_timeout_ms.unwrap_or(10_000),
@@ -205,12 +215,17 @@ impl Layer {
             slots: self.slots.or(below.slots),
             queue_max: self.queue_max.or(below.queue_max),
             unknown_sessions: self.unknown_sessions.or(below.unknown_sessions),
+            sweep_interval_ms: self.sweep_interval_ms.or(below.sweep_interval_ms),
             drain_timeout_ms: self.drain_timeout_ms.or(below.drain_timeout_ms),
             work: self.work.or(below.work),
             work_bytes_max: self.work_bytes_max.or(below.work_bytes_max),
             log: self.log.or(below.log),
         }
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn in_range(name: &'static str, value: u64, least: u64, most: u64) -> Result<u64, ConfigError> {
@@ -248,6 +263,7 @@ mod tests {
     fn a_wrong_setting_stops_the_start_with_its_name() {
         check_refused(Flags::default(), &[("SESSILE_SLOTS", "many")], "`SESSILE_SLOTS`");
         check_refused(Flags::default(), &[("SESSILE_SLOTS", "0")], "`slots` is 0");
+        check_refused(Flags::default(), &[("SESSILE_SWEEP_INTERVAL_MS", "5001")], "from 10 to 5000");
         check_refused(Flags::default(), &[("SESSILE_UNKNOWN_SESSIONS", "maybe")], "`SESSILE_UNKNOWN_SESSIONS`");
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "slotz = 3\n").unwrap();

@@ -81,6 +81,25 @@ pub const POLL_MAX: u32 = 1_024;
 /// What one call of a guest may make the host copy.
 pub const HOSTCALL_BYTES_MAX: usize = 8 << 20;
 
+/// The shortest idle timeout and lifetime of a session: a sweep comes once in
+/// a second or so, and shorter ones would not be kept.
+pub const TERM_MIN: Duration = Duration::from_secs(1);
+/// The longest idle timeout of a session, a year: whoever wants more wants a
+/// session that stays.
+pub const IDLE_TIMEOUT_MAX: Duration = Duration::from_secs(365 * 86_400);
+/// The longest lifetime of a session, ten years.
+pub const LIFETIME_MAX: Duration = Duration::from_secs(3_650 * 86_400);
+/// How often sessions that have expired are looked for, unless configured.
+pub const SWEEP_INTERVAL_DEFAULT: Duration = Duration::from_secs(1);
+/// The longest time between two sweeps: what is marked is gone within it (R19).
+pub const SWEEP_INTERVAL_MAX: Duration = Duration::from_secs(5);
+/// Sessions that a sweep looks at, and marks, in one go: everybody else's
+/// writes wait for no longer than these take.
+pub const SWEEP_BATCH: usize = 500;
+/// What sessions that are removed in one go may hold together; one session is
+/// removed in one go however much it holds.
+pub const SWEEP_BYTES: u64 = 4 << 20;
+
 /// Jobs waiting in one lane, unless configured.
 pub const QUEUE_DEFAULT: usize = 1_000;
 /// Jobs in the server that have not ended: each is a task and its request in memory.

@@ -14,6 +14,7 @@ use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::ConfigError;
 use crate::config::Flags;
@@ -86,8 +87,12 @@ fn start_and_serve(config: Config) -> Result<(), ServeError> {
         .thread_name("http")
         .build()
         .map_err(|error| ServeError::System("start the threads of the server", error))?;
-    let settings =
-        Settings { slots: config.slots, queue_max: config.queue_max, unknown_sessions: config.unknown_sessions };
+    let settings = Settings {
+        slots: config.slots,
+        queue_max: config.queue_max,
+        unknown_sessions: config.unknown_sessions,
+        sweep_interval: config.sweep_interval,
+    };
     let served = runtime.block_on(run(&config, store.clone(), engine, settings));
     // What a task still holds must go before the store closes: the last handle
     // waits for writes, and must be dropped here, outside the runtime.
@@ -101,7 +106,7 @@ async fn run(config: &Config, store: Store, engine: Engine, settings: Settings) 
     // Before anything is said on stdout, so that no signal can be missed after it.
     let mut terminated =
         signal(SignalKind::terminate()).map_err(|error| ServeError::System("listen for SIGTERM", error))?;
-    let service = Service::start(store, engine, settings).await?;
+    let service = Service::start(store, engine, settings, Clock::system()).await?;
     let dev_key = if config.dev { Some(service.dev_key().await.map_err(ServeError::DevKey)?) } else { None };
     if service.keys().is_empty() {
         tracing::warn!("there is no API key yet, so nobody can use this server; start it once with --dev to get one");

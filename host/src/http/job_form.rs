@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::http::problem::Problem;
-use crate::http::sessions::QueueWord;
-use crate::http::sessions::not_yet;
+use crate::http::session_form::QueueWord;
+use crate::http::session_form::not_yet;
 use crate::ids::Digest;
 use crate::ids::JobId;
 use crate::ids::SessionId;

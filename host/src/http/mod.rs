@@ -16,6 +16,8 @@ mod wire;
 mod auth;
 mod modules;
 mod sessions;
+mod session_form;
+mod session_view;
 mod params;
 mod files;
 mod content;
@@ -57,7 +59,7 @@ pub fn router(service: Service) -> Router {
         .route("/modules/{name}/versions/{number}", delete(modules::delete_version))
         .route("/modules/{name}/content", get(modules::content))
         .route("/sessions", post(sessions::create).get(sessions::list))
-        .route("/sessions/{id}", get(sessions::show).delete(sessions::drop))
+        .route("/sessions/{id}", get(sessions::show).patch(sessions::change).delete(sessions::drop))
         .route("/sessions/{id}/params", get(params::list).patch(params::merge))
         .route("/sessions/{id}/params/{name}", get(params::show).put(params::set).delete(params::remove))
         .route("/sessions/{id}/files", get(files::list))

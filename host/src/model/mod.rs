@@ -11,5 +11,6 @@ pub mod module;
 pub mod path;
 pub mod params;
 pub mod session;
+pub mod expiry;
 pub mod job;
 pub mod outcome;

@@ -14,6 +14,8 @@ use crate::ids::SessionId;
 use crate::limits::SESSION_BYTES_MAX;
 use crate::limits::SESSION_FILES_MAX;
 use crate::model::caller::Owner;
+use crate::model::expiry::Life;
+use crate::model::expiry::Terms;
 
 /// Which incarnation of a session is meant: an id may be used again after its
 /// session is gone, this number never is.
@@ -114,10 +116,19 @@ pub struct Session {
     pub queue: QueueMode,
     pub limits: SessionLimits,
     pub usage: Usage,
+    pub terms: Terms,
     /// The number of the last commit; 0 for a session that nothing changed yet.
     pub commit: u64,
     pub created_at: Timestamp,
+    /// When its last job or write ended, or it was made or changed.
     pub last_used_at: Timestamp,
+}
+
+impl Session {
+    /// What its expiry is measured from.
+    pub fn life(&self) -> Life {
+        Life { created_at: self.created_at, last_used_at: self.last_used_at }
+    }
 }
 
 #[cfg(test)]

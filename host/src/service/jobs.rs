@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use crate::clock;
 use crate::engine::Output;
 use crate::ids::Digest;
 use crate::ids::JobId;
@@ -124,7 +123,7 @@ impl Service {
             on_crash: order.on_crash,
             labels: order.labels,
             fingerprint: order.fingerprint,
-            created_at: clock::now(),
+            created_at: self.now(),
         };
         let entry = self.enter(&job, session.as_ref(), order.queue)?;
         // From here on the job may be durable at any moment, so the rest must

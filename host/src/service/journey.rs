@@ -10,7 +10,6 @@
 
 use std::sync::Arc;
 
-use crate::clock;
 use crate::engine::DiskAllowance;
 use crate::engine::Ran;
 use crate::engine::RunOrder;
@@ -68,7 +67,7 @@ impl Service {
             Err(Halt::Cancelled) => {
                 // It never ran, so there is nothing to undo but its place in the line.
                 let outcome = cancelled(&live);
-                self.inner.store.end(queued.seq, queued.attempts, unstarted(outcome)).await.map_err(Halt::Store)
+                self.inner.store.end(queued.seq, queued.attempts, self.unstarted(outcome)).await.map_err(Halt::Store)
             }
             ended => ended,
         };
@@ -111,7 +110,7 @@ impl Service {
         let session = self.session_at_start(job, has_lane).await?;
 
         live.step(Step::Start).map_err(|_| Halt::Cancelled)?;
-        let attempt = self.inner.store.claim(queued.seq, session.is_some(), clock::now()).await?;
+        let attempt = self.inner.store.claim(queued.seq, session.is_some(), self.now()).await?;
         let ended = self.run(queued, live, attempt, session.as_ref(), slot).await;
 
         drop(in_lane);
@@ -157,7 +156,7 @@ impl Service {
         let ready = match self.prepare(&queued.job, live, attempt, session).await {
             Ok(ready) => ready,
             Err(outcome) => {
-                self.inner.store.end(queued.seq, attempt, unstarted(outcome)).await?;
+                self.inner.store.end(queued.seq, attempt, self.unstarted(outcome)).await?;
                 return Ok(());
             }
         };
@@ -237,7 +236,7 @@ impl Service {
             outcome,
             result: ran.result,
             spent: ran.spent,
-            ended_at: clock::now(),
+            ended_at: self.now(),
             stdout: ran.stdout,
             stderr: ran.stderr,
         };
@@ -289,6 +288,18 @@ impl Service {
         draft.commit(seq, attempt, ending.clone(), changed, params).await
     }
 
+    /// The end of a job whose guest never ran.
+    fn unstarted(&self, outcome: Outcome) -> Ending {
+        Ending {
+            outcome,
+            result: None,
+            spent: Spent::default(),
+            ended_at: self.now(),
+            stdout: Printed::default(),
+            stderr: Printed::default(),
+        }
+    }
+
     fn step_past_commit(&self, live: &LiveJob, step: Step) {
         live.step(step).expect("only this walk leads out of the commit");
     }
@@ -301,16 +312,4 @@ fn cancelled(live: &LiveJob) -> Outcome {
 
 fn dropped() -> Outcome {
     Outcome::Cancelled { detail: "its session was dropped".to_owned() }
-}
-
-/// The end of a job whose guest never ran.
-fn unstarted(outcome: Outcome) -> Ending {
-    Ending {
-        outcome,
-        result: None,
-        spent: Spent::default(),
-        ended_at: clock::now(),
-        stdout: Printed::default(),
-        stderr: Printed::default(),
-    }
 }

@@ -14,6 +14,7 @@ pub mod journey;
 pub mod jobs;
 pub mod live;
 pub mod sessions;
+pub mod expiry;
 pub mod modules;
 pub mod keys;
 pub mod tenants;
@@ -27,7 +28,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::clock;
+use crate::clock::Clock;
+use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::limits;
 use crate::model::caller::Caller;
@@ -49,6 +51,8 @@ pub struct Settings {
     /// Requests that may wait in one lane.
     pub queue_max: usize,
     pub unknown_sessions: UnknownSessions,
+    /// How often sessions that have expired are looked for.
+    pub sweep_interval: Duration,
 }
 
 /// The service. Cheap to clone; all clones are one.
@@ -59,6 +63,7 @@ pub struct Service {
 
 struct Inner {
     settings: Settings,
+    clock: Clock,
     store: Store,
     engine: Engine,
     lanes: Lanes,
@@ -86,12 +91,13 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 impl Service {
     /// Joins the rooms and takes up what an earlier server left: jobs that were
     /// queued are queued again, in their order.
-    pub async fn start(store: Store, engine: Engine, settings: Settings) -> Result<Self, StoreError> {
-        let recovered = store.recover(clock::now()).await?;
+    pub async fn start(store: Store, engine: Engine, settings: Settings, clock: Clock) -> Result<Self, StoreError> {
+        let recovered = store.recover(clock.now()).await?;
         let keys = store.all_keys().await?.into_iter();
         let keys = KeyRing::new(keys.map(|key| (key.hash, Caller { owner: key.owner, scopes: key.scopes })));
         let inner = Inner {
             settings,
+            clock,
             store,
             engine,
             lanes: Lanes::default(),
@@ -113,7 +119,14 @@ impl Service {
         for job in recovered.queued {
             service.resume(job);
         }
+        // Last: jobs that were queued have their places by now, and keep their sessions.
+        service.sweep_from_now_on();
         Ok(service)
+    }
+
+    /// The present moment.
+    fn now(&self) -> Timestamp {
+        self.inner.clock.now()
     }
 
     /// The API keys.

@@ -11,7 +11,6 @@ use std::sync::PoisonError;
 use bytes::Bytes;
 use tokio::sync::SemaphorePermit;
 
-use crate::clock;
 use crate::engine::Program;
 use crate::ids::Digest;
 use crate::ids::ModuleName;
@@ -106,7 +105,7 @@ impl Service {
             kind: inspected.kind,
             imports: inspected.imports,
             created_by: owner.principal.clone(),
-            now: clock::now(),
+            now: self.now(),
         };
         let version = match self.inner.store.add_version(new).await? {
             Added::Same(version) => return Ok(Uploaded::Same(version)),

@@ -4,11 +4,13 @@
 //! Promise: a write over HTTP has the turn of the session's lane, like a job
 //! (R10); a read takes no turn and sees the last commit.
 
-use crate::clock;
+use crate::clock::Timestamp;
 use crate::ids::PrincipalId;
 use crate::ids::SessionId;
 use crate::ids::TenantId;
 use crate::model::caller::Owner;
+use crate::model::expiry::Life;
+use crate::model::expiry::Terms;
 use crate::model::params::ParamChanges;
 use crate::model::params::ParamMap;
 use crate::model::path::SessionPath;
@@ -30,6 +32,7 @@ use crate::store::Precondition;
 use crate::store::Put;
 use crate::store::Receipt;
 use crate::store::Recursive;
+use crate::store::SessionChanges;
 use crate::store::Spool;
 use crate::store::SpoolWriter;
 use crate::store::StoreError;
@@ -41,6 +44,7 @@ pub struct SessionOrder {
     pub id: Option<SessionId>,
     pub queue: QueueMode,
     pub limits: SessionLimits,
+    pub terms: Terms,
     pub params: ParamMap,
 }
 
@@ -51,6 +55,9 @@ pub struct Activity {
     pub queued: usize,
     /// The job that has the turn.
     pub running_job: Option<crate::ids::JobId>,
+    /// When the session expires if nobody uses it any more; while somebody is
+    /// at work in it, if they stopped just now.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// How far a drop has come.
@@ -71,8 +78,9 @@ impl Service {
             owner: owner.clone(),
             queue: order.queue,
             limits: order.limits,
+            terms: order.terms,
             params: order.params,
-            now: clock::now(),
+            now: self.now(),
         };
         match self.inner.store.create_session(new).await? {
             Created::New(session) => Ok(session),
@@ -101,16 +109,31 @@ impl Service {
     /// What goes on in a session now.
     pub fn activity(&self, session: &Session) -> Activity {
         let lane = lane_of(session);
+        let length = self.inner.lanes.length(&lane);
+        let life = session.life();
+        let life = if length.busy { Life { last_used_at: self.now(), ..life } } else { life };
         Activity {
-            queued: self.inner.lanes.length(&lane).waiting,
+            queued: length.waiting,
             running_job: self.inner.live.in_lane(&lane).map(|job| job.key.id.clone()),
+            expires_at: session.terms.expires_at(life),
         }
+    }
+
+    /// Changes how long a session lives and how it queues, at once; jobs that
+    /// run or wait go on. It counts as a use of the session.
+    pub async fn change_session(&self, session: &Session, changes: SessionChanges) -> Result<Session, Refusal> {
+        Ok(self.inner.store.change_session(session.key, changes, self.now()).await?)
     }
 
     /// Drops a session (R19): at once if no job has its turn, else when that
     /// job, which is cancelled, has stopped. Those who wait in its lane run
     /// without a session (R17).
     pub async fn drop_session(&self, session: &Session) -> Result<Dropped, Refusal> {
+        self.drop_because(session, "its session was dropped").await
+    }
+
+    /// The same, with what the job that is cancelled is told.
+    pub(super) async fn drop_because(&self, session: &Session, why: &'static str) -> Result<Dropped, Refusal> {
         // First the mark, then the look at who runs: a job looks the session up
         // after it was listed, so it is found here, or finds the mark.
         if !self.inner.store.mark_session(session.key).await? {
@@ -119,13 +142,13 @@ impl Service {
         let running = self.inner.live.in_lane(&lane_of(session));
         let step = if running.is_some() { SessionStep::DropRunning } else { SessionStep::DropIdle };
         let next = session.state.after(step).map_err(|_| Refusal::NoSession(session.id.clone()))?;
-        tracing::info!(session = %session.id, tenant = %session.owner.tenant, ?next, "a session was dropped");
+        tracing::info!(session = %session.id, tenant = %session.owner.tenant, ?next, why, "a session goes");
         let Some(job) = running else {
             self.inner.store.remove_session(session.key).await?;
             return Ok(Dropped::Gone);
         };
         // The walk of that job removes the session when it gives the turn back.
-        job.cancel("its session was dropped");
+        job.cancel(why);
         Ok(Dropped::Stopping)
     }
 
@@ -147,7 +170,7 @@ impl Service {
     /// Changes parameters, as one commit.
     pub async fn write_params(&self, session: &Session, changes: ParamChanges) -> Result<(), Refusal> {
         let key = session.key;
-        let commit = move |service: &Service| service.inner.store.write_params(key, changes, clock::now());
+        let commit = move |service: &Service| service.inner.store.write_params(key, changes, service.now());
         self.write(session, commit).await.map(|_| ())
     }
 
@@ -188,7 +211,7 @@ impl Service {
         only_if: Precondition,
     ) -> Result<Put, Refusal> {
         let key = session.key;
-        let commit = move |service: &Service| service.inner.store.put_file(key, path, content, only_if, clock::now());
+        let commit = move |service: &Service| service.inner.store.put_file(key, path, content, only_if, service.now());
         self.write(session, commit).await
     }
 
@@ -202,7 +225,7 @@ impl Service {
     ) -> Result<(), Refusal> {
         let key = session.key;
         let commit =
-            move |service: &Service| service.inner.store.delete_file(key, path, recursive, only_if, clock::now());
+            move |service: &Service| service.inner.store.delete_file(key, path, recursive, only_if, service.now());
         self.write(session, commit).await.map(|_| ())
     }
 
@@ -229,6 +252,6 @@ impl Service {
     }
 }
 
-fn lane_of(session: &Session) -> LaneKey {
+pub(super) fn lane_of(session: &Session) -> LaneKey {
     LaneKey { owner: session.owner.clone(), session: session.id.clone() }
 }

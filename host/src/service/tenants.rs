@@ -9,7 +9,6 @@ use sha2::Digest as _;
 use sha2::Sha256;
 use uuid::Uuid;
 
-use crate::clock;
 use crate::ids::PrincipalId;
 use crate::ids::TenantId;
 use crate::model::caller::Caller;
@@ -31,7 +30,7 @@ const DEV: &str = "dev";
 impl Service {
     /// Makes a tenant.
     pub async fn create_tenant(&self, name: TenantId) -> Result<Tenant, Refusal> {
-        let created_at = clock::now();
+        let created_at = self.now();
         self.inner.store.create_tenant(name.clone(), created_at).await?;
         Ok(Tenant { name, created_at })
     }
@@ -67,7 +66,7 @@ impl Service {
             hash: keys::hash(&text),
             owner: Owner { tenant, principal },
             scopes,
-            created_at: clock::now(),
+            created_at: self.now(),
         };
         self.record_key(key.clone()).await?;
         Ok((key, text))
@@ -107,7 +106,7 @@ impl Service {
             return Ok(text);
         }
         let tenant: TenantId = DEV.parse().expect("`dev` is a tenant name");
-        match self.inner.store.create_tenant(tenant.clone(), clock::now()).await {
+        match self.inner.store.create_tenant(tenant.clone(), self.now()).await {
             Ok(()) | Err(StoreError::Refused(Refused::TenantExists(_))) => {}
             Err(error) => return Err(error.into()),
         }
@@ -116,7 +115,7 @@ impl Service {
             hash: keys::hash(&text),
             owner: Owner { tenant, principal: DEV.parse().expect("`dev` is a principal name") },
             scopes: Scope::ALL.into(),
-            created_at: clock::now(),
+            created_at: self.now(),
         };
         self.record_key(key).await?;
         Ok(text)

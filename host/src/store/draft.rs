@@ -280,8 +280,8 @@ fn write(
     let version = sessions::advance(db, session, changes.usage, tree, end.ending.ended_at)?;
     changes.write(db, session, root)?;
     params::store(db, session.key, &end.params)?;
-    let digest = job_rows::end(db, end.seq, end.attempt, &end.ending)?;
-    let condemned = shared.collector.job_is_over(db, digest)?;
+    let over = job_rows::end(db, end.seq, end.attempt, &end.ending)?;
+    let condemned = shared.collector.job_is_over(db, over.digest)?;
     let tree_version = (tree == Tree::Changed).then_some(version);
     Ok(Committed { tree_version, usage: changes.usage, condemned })
 }

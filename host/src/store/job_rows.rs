@@ -30,6 +30,7 @@ use crate::store::jobs::Ending;
 use crate::store::keys;
 use crate::store::modules;
 use crate::store::rows;
+use crate::store::sessions;
 
 /// What a guest is given, as stored. Stdin is beside it, as bytes.
 #[derive(Serialize, Deserialize)]
@@ -89,13 +90,20 @@ pub(super) fn insert(db: &Connection, new: &NewJob) -> Result<JobSeq, StoreError
     Ok(seq)
 }
 
-/// Writes a job's end, unless it is over or in another attempt. Gives the digest
-/// of its module.
-pub(super) fn end(db: &Connection, seq: JobSeq, attempt: u32, ending: &Ending) -> Result<Digest, StoreError> {
+/// What is to be done after a job's end.
+pub(super) struct Over {
+    /// Its module.
+    pub(super) digest: Digest,
+    /// The session that it belonged to, if any.
+    pub(super) session: Option<SessionKey>,
+}
+
+/// Writes a job's end, unless it is over or in another attempt.
+pub(super) fn end(db: &Connection, seq: JobSeq, attempt: u32, ending: &Ending) -> Result<Over, StoreError> {
     let update = "UPDATE job SET state = ?3, reason = ?4, exit_code = ?5, detail = ?6, result = ?7, ended_at = ?8,
                       wall_us = ?9, cpu_us = ?10, memory_peak = ?11, stdout_bytes = ?12, stderr_bytes = ?13,
                       stdout_truncated = ?14, stderr_truncated = ?15
-                  WHERE seq = ?1 AND attempt = ?2 AND ended_at IS NULL RETURNING digest";
+                  WHERE seq = ?1 AND attempt = ?2 AND ended_at IS NULL RETURNING *";
     let (reason, exit_code, detail) = match &ending.outcome {
         Outcome::Succeeded => (None, None, None),
         Outcome::Failed { reason, exit_code, detail } => (Some(reason.word()), *exit_code, Some(detail)),
@@ -118,8 +126,8 @@ pub(super) fn end(db: &Connection, seq: JobSeq, attempt: u32, ending: &Ending) -
         ending.stdout.truncated,
         ending.stderr.truncated,
     ];
-    let digest = rows::one(db, update, values, |row| rows::digest(row, "digest"))?;
-    let digest = digest.ok_or(Refused::NotTheJob)?;
+    let over = rows::one(db, update, values, |row| over(db, row))?;
+    let over = over.ok_or(Refused::NotTheJob)?;
     for (stream, printed) in [("stdout", &ending.stdout), ("stderr", &ending.stderr)] {
         if !printed.bytes.is_empty() {
             let output = "INSERT INTO job_output (job, stream, bytes) VALUES (?1, ?2, ?3)";
@@ -127,7 +135,18 @@ pub(super) fn end(db: &Connection, seq: JobSeq, attempt: u32, ending: &Ending) -
         }
     }
     rows::change(db, "DELETE FROM job_input WHERE job = ?1", [seq.0])?;
-    Ok(digest)
+    Ok(over)
+}
+
+fn over(db: &Connection, row: &Row<'_>) -> Result<Over, StoreError> {
+    let session = match named_session(row)? {
+        // The id may have matched nothing at the job's acceptance and something at its turn (R13).
+        Some(NamedSession { id, key: None }) if row.get("session_active")? => {
+            sessions::key_of(db, &keys::owner(row)?, &id)?
+        }
+        named => named.and_then(|named| named.key),
+    };
+    Ok(Over { digest: rows::digest(row, "digest")?, session })
 }
 
 /// A row of `job`, with its labels.

@@ -23,6 +23,7 @@ use crate::model::outcome::Outcome;
 use crate::store::Store;
 use crate::store::error::Refused;
 use crate::store::error::StoreError;
+use crate::store::expiry;
 use crate::store::job_rows;
 use crate::store::modules;
 use crate::store::page::Page;
@@ -136,8 +137,12 @@ impl Store {
         let told = self.shared();
         self.writer().enqueue_step(
             move |db| {
-                let digest = job_rows::end(db, seq, attempt, &ending)?;
-                shared.collector.job_is_over(db, digest)
+                let over = job_rows::end(db, seq, attempt, &ending)?;
+                if let Some(session) = over.session {
+                    // It changed nothing, and was a use of the session all the same (R20).
+                    expiry::used(db, session, ending.ended_at)?;
+                }
+                shared.collector.job_is_over(db, over.digest)
             },
             move |ended| {
                 told.collector.collect(ended?);

@@ -19,6 +19,7 @@ use crate::model::outcome::Outcome;
 use crate::model::outcome::Reason;
 use crate::store::Store;
 use crate::store::error::StoreError;
+use crate::store::expiry;
 use crate::store::job_rows;
 use crate::store::jobs::Ending;
 use crate::store::modules;
@@ -83,7 +84,10 @@ fn requeue(db: &Connection, now: Timestamp) -> Result<usize, StoreError> {
             stdout: Printed::default(),
             stderr: Printed::default(),
         };
-        job_rows::end(db, *seq, *attempt, &ending)?;
+        let over = job_rows::end(db, *seq, *attempt, &ending)?;
+        if let Some(session) = over.session {
+            expiry::used(db, session, now)?;
+        }
     }
     Ok(running.len())
 }

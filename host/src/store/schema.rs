@@ -80,8 +80,15 @@ CREATE TABLE session (
     tree_version INTEGER NOT NULL,            -- the last one that changed a node
     created_at   INTEGER NOT NULL,
     last_used_at INTEGER NOT NULL,
+    idle_timeout_us INTEGER,                  -- none: it may be idle for ever
+    lifetime_us  INTEGER,                     -- none: it may live for ever
+    expires_at   INTEGER,                     -- by those two; none: never
     UNIQUE (tenant, principal, id)
 );
+-- A sweep asks what is due, and most sessions are not.
+CREATE INDEX session_expiry ON session (expires_at, key) WHERE expires_at IS NOT NULL;
+-- What is being dropped; a handful at any time.
+CREATE INDEX session_marked ON session (key) WHERE state = 'marked';
 CREATE TABLE param (
     session     INTEGER NOT NULL REFERENCES session (key) ON DELETE CASCADE,
     name        TEXT NOT NULL,
@@ -217,4 +224,16 @@ pub(super) fn open_for_checkpoints(path: &Path) -> Result<Connection, StoreError
 pub(super) fn checkpoint(db: &Connection) -> Result<(), StoreError> {
     db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
     Ok(())
+}
+
+/// How a query goes about its work, in SQLite's words; for tests that demand
+/// an index.
+#[cfg(test)]
+pub(super) fn plan(sql: &str) -> String {
+    let home = tempfile::tempdir().unwrap();
+    let db = open_for_writing(&home.path().join("db")).unwrap();
+    let mut query = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let nulls = vec![rusqlite::types::Null; query.parameter_count()];
+    let steps = query.query_map(rusqlite::params_from_iter(nulls), |row| row.get("detail")).unwrap();
+    steps.collect::<Result<Vec<String>, _>>().unwrap().join("; ")
 }

@@ -12,6 +12,8 @@ use crate::ids::PrincipalId;
 use crate::ids::SessionId;
 use crate::ids::TenantId;
 use crate::model::caller::Owner;
+use crate::model::expiry::Life;
+use crate::model::expiry::Terms;
 use crate::model::params::ParamMap;
 use crate::model::params::Params;
 use crate::model::session::QueueMode;
@@ -23,6 +25,7 @@ use crate::model::session::Usage;
 use crate::store::Store;
 use crate::store::error::Refused;
 use crate::store::error::StoreError;
+use crate::store::expiry;
 use crate::store::keys;
 use crate::store::page::Page;
 use crate::store::page::PageOf;
@@ -38,6 +41,7 @@ pub struct NewSession {
     pub owner: Owner,
     pub queue: QueueMode,
     pub limits: SessionLimits,
+    pub terms: Terms,
     pub params: ParamMap,
     pub now: Timestamp,
 }
@@ -122,9 +126,11 @@ fn create(db: &Connection, new: NewSession) -> Result<Created, StoreError> {
     for (name, value) in &new.params {
         checked.set(name, value).map_err(Refused::from)?;
     }
+    let life = Life { created_at: new.now, last_used_at: new.now };
     let insert = "INSERT INTO session (tenant, principal, id, state, queue, limit_bytes, limit_files, used_bytes,
-                      used_files, version, tree_version, created_at, last_used_at)
-                  VALUES (?1, ?2, ?3, 'active', ?4, ?5, ?6, 0, 0, 0, 0, ?7, ?7)
+                      used_files, version, tree_version, created_at, last_used_at, idle_timeout_us, lifetime_us,
+                      expires_at)
+                  VALUES (?1, ?2, ?3, 'active', ?4, ?5, ?6, 0, 0, 0, 0, ?7, ?7, ?8, ?9, ?10)
                   ON CONFLICT (tenant, principal, id) DO NOTHING RETURNING *";
     let values = params![
         new.owner.tenant.as_str(),
@@ -134,10 +140,20 @@ fn create(db: &Connection, new: NewSession) -> Result<Created, StoreError> {
         rows::stored(new.limits.bytes),
         rows::stored(new.limits.files),
         new.now.micros(),
+        expiry::stored(new.terms.idle_timeout),
+        expiry::stored(new.terms.lifetime),
+        new.terms.expires_at(life).map(Timestamp::micros),
     ];
     let Some(session) = rows::one(db, insert, values, session)? else { return Ok(Created::Exists) };
     params::store(db, session.key, &checked.into_changes())?;
     Ok(Created::New(session))
+}
+
+/// The number of the owner's session of that id, whatever its state.
+pub(super) fn key_of(db: &Connection, owner: &Owner, id: &SessionId) -> Result<Option<SessionKey>, StoreError> {
+    let find = "SELECT key FROM session WHERE tenant = ?1 AND principal = ?2 AND id = ?3";
+    let values = params![owner.tenant.as_str(), owner.principal.as_str(), id.as_str()];
+    rows::one(db, find, values, |row| Ok(SessionKey(row.get("key")?)))
 }
 
 /// A session by its number, whatever its state.
@@ -166,7 +182,7 @@ pub(super) enum Tree {
 }
 
 /// Makes what was written a commit: the session's version goes from what `base`
-/// has to the next one. That is refused if the session is not active any more.
+/// has to the next one, and the session was used just now. That is refused if the session is not active any more.
 pub(super) fn advance(
     db: &Connection,
     base: &Session,
@@ -177,7 +193,7 @@ pub(super) fn advance(
     let update = "UPDATE session SET version = ?2 + 1,
                       tree_version = CASE WHEN ?3 THEN ?2 + 1 ELSE tree_version END,
                       used_bytes = ?4, used_files = ?5, last_used_at = CASE WHEN last_used_at < ?6 THEN ?6 ELSE last_used_at END
-                  WHERE key = ?1 AND version = ?2 AND state = 'active'";
+                  WHERE key = ?1 AND version = ?2 AND state = 'active' RETURNING *";
     let values = params![
         base.key.0,
         rows::stored(base.commit),
@@ -186,7 +202,8 @@ pub(super) fn advance(
         rows::stored(usage.files),
         now.micros(),
     ];
-    if rows::change(db, update, values)? == 1 {
+    if let Some(standing) = rows::one(db, update, values, expiry::standing)? {
+        expiry::keep_up(db, base.key, standing)?;
         return Ok(base.commit + 1);
     }
     active(db, base.key)?;
@@ -194,7 +211,7 @@ pub(super) fn advance(
     Err(StoreError::Broken("a session was changed by somebody without a turn".to_owned()))
 }
 
-fn queue_word(mode: QueueMode) -> &'static str {
+pub(super) fn queue_word(mode: QueueMode) -> &'static str {
     match mode {
         QueueMode::Wait => "wait",
         QueueMode::Reject => "reject",
@@ -210,7 +227,7 @@ fn state_word(state: SessionState) -> &'static str {
 }
 
 /// A row of `session`.
-fn session(row: &Row<'_>) -> Result<Session, StoreError> {
+pub(super) fn session(row: &Row<'_>) -> Result<Session, StoreError> {
     Ok(Session {
         key: SessionKey(row.get("key")?),
         id: rows::parsed(row, "id")?,
@@ -219,6 +236,7 @@ fn session(row: &Row<'_>) -> Result<Session, StoreError> {
         queue: rows::word_of(row, "queue", &[QueueMode::Wait, QueueMode::Reject], queue_word)?,
         limits: SessionLimits { bytes: rows::number(row, "limit_bytes")?, files: rows::number(row, "limit_files")? },
         usage: Usage { bytes: rows::number(row, "used_bytes")?, files: rows::number(row, "used_files")? },
+        terms: expiry::terms(row)?,
         commit: rows::number(row, "version")?,
         created_at: rows::moment(row, "created_at")?,
         last_used_at: rows::moment(row, "last_used_at")?,

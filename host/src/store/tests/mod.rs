@@ -22,6 +22,7 @@ use crate::ids::ModuleName;
 use crate::ids::TenantId;
 use crate::limits;
 use crate::model::caller::Owner;
+use crate::model::expiry::Terms;
 use crate::model::job::Inputs;
 use crate::model::job::JobLimits;
 use crate::model::job::JobSeq;
@@ -147,6 +148,7 @@ impl Kit {
             owner: owner("ann"),
             queue: QueueMode::Wait,
             limits,
+            terms: Terms::default(),
             params: BTreeMap::from([("count".to_owned(), "1".to_owned())]),
             now: now(),
         };

@@ -198,6 +198,7 @@ async fn a_session_is_its_owners_and_its_id_is_free_after_it() {
         owner: owner("ann"),
         queue: QueueMode::Reject,
         limits: SessionLimits::default(),
+        terms: Terms::default(),
         params: BTreeMap::new(),
         now: now(),
     };

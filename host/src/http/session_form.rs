@@ -1,0 +1,192 @@
+//! The requests that make and change a session, read and checked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::Serialize;
+
+use crate::http::problem::Problem;
+use crate::limits;
+use crate::model::expiry::NewTerms;
+use crate::model::expiry::Terms;
+use crate::model::params::Params;
+use crate::model::session::QueueMode;
+use crate::model::session::SessionLimits;
+use crate::service::sessions::SessionOrder;
+use crate::store::SessionChanges;
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SessionForm {
+    id: Option<String>,
+    params: BTreeMap<String, String>,
+    transaction: Option<String>,
+    queue: Option<QueueWord>,
+    keyed: bool,
+    idle_timeout_s: Option<u64>,
+    lifetime_s: Option<u64>,
+    limits: LimitsForm,
+    from: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct LimitsForm {
+    bytes: Option<u64>,
+    files: Option<u64>,
+}
+
+/// `"queue"` in a request.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum QueueWord {
+    Wait,
+    Reject,
+}
+
+impl From<QueueWord> for QueueMode {
+    fn from(word: QueueWord) -> Self {
+        match word {
+            QueueWord::Wait => QueueMode::Wait,
+            QueueWord::Reject => QueueMode::Reject,
+        }
+    }
+}
+
+impl TryFrom<SessionForm> for SessionOrder {
+    type Error = Problem;
+
+    fn try_from(form: SessionForm) -> Result<Self, Problem> {
+        match form.transaction.as_deref() {
+            None | Some("job") => {}
+            Some("explicit") => return Err(not_yet("transaction", "leave it out, or say \"job\"")),
+            Some(other) => {
+                return Err(Problem::invalid(format!(
+                    "`transaction` is `{other}`, and must be \"job\" or \"explicit\""
+                )));
+            }
+        }
+        if form.keyed {
+            return Err(not_yet("keyed", "leave it out"));
+        }
+        if form.from.is_some() {
+            return Err(not_yet("from", "leave it out"));
+        }
+        let id =
+            form.id.map(|id| id.parse()).transpose().map_err(|error| Problem::invalid(format!("`id`: {error}")))?;
+        let most = SessionLimits::default();
+        let limits = SessionLimits {
+            bytes: lowered("limits.bytes", form.limits.bytes, most.bytes)?,
+            files: lowered("limits.files", form.limits.files, most.files)?,
+        };
+        let mut params = Params::new(Arc::default());
+        for (name, value) in &form.params {
+            params.set(name, value).map_err(|error| Problem::invalid(format!("`params`: {error}")))?;
+        }
+        let queue = form.queue.map_or(QueueMode::Wait, QueueMode::from);
+        let terms = Terms { idle_timeout: idle_timeout(form.idle_timeout_s)?, lifetime: lifetime(form.lifetime_s)? };
+        Ok(SessionOrder { id, queue, limits, terms, params: form.params })
+    }
+}
+
+/// `PATCH /v1/sessions/{id}`. What is left out stays as it is; `null` takes a
+/// time away.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ChangeForm {
+    id: Option<String>,
+    #[serde(deserialize_with = "given")]
+    idle_timeout_s: Option<Option<u64>>,
+    #[serde(deserialize_with = "given")]
+    lifetime_s: Option<Option<u64>>,
+    queue: Option<QueueWord>,
+}
+
+/// A field that is there, with a value or with `null`.
+fn given<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Option<u64>>, D::Error> {
+    Option::deserialize(field).map(Some)
+}
+
+impl TryFrom<ChangeForm> for SessionChanges {
+    type Error = Problem;
+
+    fn try_from(form: ChangeForm) -> Result<Self, Problem> {
+        if form.id.is_some() {
+            return Err(not_yet("id", "leave it out; a session keeps its id"));
+        }
+        Ok(SessionChanges {
+            terms: NewTerms {
+                idle_timeout: form.idle_timeout_s.map(idle_timeout).transpose()?,
+                lifetime: form.lifetime_s.map(lifetime).transpose()?,
+            },
+            queue: form.queue.map(QueueMode::from),
+        })
+    }
+}
+
+fn idle_timeout(seconds: Option<u64>) -> Result<Option<Duration>, Problem> {
+    term("idle_timeout_s", seconds, limits::IDLE_TIMEOUT_MAX)
+}
+
+fn lifetime(seconds: Option<u64>) -> Result<Option<Duration>, Problem> {
+    term("lifetime_s", seconds, limits::LIFETIME_MAX)
+}
+
+fn term(name: &str, seconds: Option<u64>, most: Duration) -> Result<Option<Duration>, Problem> {
+    let (least, most) = (limits::TERM_MIN.as_secs(), most.as_secs());
+    match seconds {
+        None => Ok(None),
+        Some(seconds) if (least..=most).contains(&seconds) => Ok(Some(Duration::from_secs(seconds))),
+        Some(seconds) => {
+            let detail =
+                format!("`{name}` is {seconds}, and must be from {least} to {most}; leave it out for no bound");
+            Err(Problem::invalid(detail))
+        }
+    }
+}
+
+/// What the contract has and this version has not: refused, so that nobody
+/// believes it is in force.
+pub(super) fn not_yet(field: &str, way_out: &str) -> Problem {
+    Problem::invalid(format!("`{field}` is not offered by this version of the server yet; {way_out}"))
+}
+
+/// A limit that a request may lower and never raise.
+fn lowered(name: &str, asked: Option<u64>, most: u64) -> Result<u64, Problem> {
+    match asked {
+        None => Ok(most),
+        Some(0) => Err(Problem::invalid(format!("`{name}` is 0, and must be at least 1"))),
+        Some(value) if value > most => {
+            Err(Problem::invalid(format!("`{name}` is {value}, and this server allows at most {most}")))
+        }
+        Some(value) => Ok(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changes(json: &str) -> Result<SessionChanges, String> {
+        let form: ChangeForm = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        SessionChanges::try_from(form).map_err(|problem| format!("{problem:?}"))
+    }
+
+    #[test]
+    fn r20_a_change_tells_left_out_from_null() {
+        assert_eq!(changes("{}").unwrap(), SessionChanges::default());
+        let terms = changes(r#"{"idle_timeout_s": null, "lifetime_s": 60}"#).unwrap().terms;
+        assert_eq!(terms, NewTerms { idle_timeout: Some(None), lifetime: Some(Some(Duration::from_secs(60))) });
+    }
+
+    #[test]
+    fn r20_a_term_stays_within_its_bounds() {
+        for bad in [r#"{"idle_timeout_s": 0}"#, r#"{"lifetime_s": 99999999999}"#, r#"{"idle_timeout_s": -1}"#] {
+            assert!(changes(bad).is_err(), "{bad}");
+        }
+        assert!(changes(r#"{"idle_timeout_s": 0}"#).unwrap_err().contains("`idle_timeout_s` is 0"));
+    }
+}

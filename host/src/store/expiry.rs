@@ -1,0 +1,176 @@
+//! The expiry of sessions on record (R20).
+//!
+//! Promise: `expires_at` follows from a session's terms, its creation and its
+//! last use wherever one of them is written, so it holds after a restart too,
+//! and those that are due are found by an index, however many are not.
+//!
+//! Not here: the rule (`model::expiry`), and who asks (`service::expiry`).
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+use rusqlite::Row;
+use rusqlite::params;
+
+use crate::clock::Timestamp;
+use crate::model::expiry::Life;
+use crate::model::expiry::NewTerms;
+use crate::model::expiry::Terms;
+use crate::model::session::QueueMode;
+use crate::model::session::Session;
+use crate::model::session::SessionKey;
+use crate::store::Store;
+use crate::store::error::StoreError;
+use crate::store::receipt::Receipt;
+use crate::store::rows;
+use crate::store::sessions;
+
+/// What may be changed about a session that is there; what is not given stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionChanges {
+    pub terms: NewTerms,
+    pub queue: Option<QueueMode>,
+}
+
+/// A place in the list of sessions that are due.
+pub type DuePlace = (Timestamp, SessionKey);
+
+/// The active sessions that are due, by the moment of their expiry.
+const DUE: &str = "SELECT * FROM session
+                   WHERE expires_at IS NOT NULL AND expires_at <= ?1 AND (expires_at, key) > (?2, ?3)
+                       AND state = 'active'
+                   ORDER BY expires_at, key LIMIT ?4";
+
+/// Those that are being dropped.
+const MARKED: &str = "SELECT * FROM session WHERE state = 'marked' AND key > ?1 ORDER BY key LIMIT ?2";
+
+impl Store {
+    /// Changes a session's terms and the like, which counts as a use of it.
+    /// Refused as [`Refused::SessionGone`].
+    pub fn change_session(&self, key: SessionKey, changes: SessionChanges, now: Timestamp) -> Receipt<Session> {
+        self.writer().enqueue(move |db| {
+            let session = sessions::active(db, key)?;
+            let terms = session.terms.with(changes.terms);
+            let queue = changes.queue.unwrap_or(session.queue);
+            let update = "UPDATE session SET idle_timeout_us = ?2, lifetime_us = ?3, queue = ?4 WHERE key = ?1";
+            let values =
+                params![key.0, stored(terms.idle_timeout), stored(terms.lifetime), sessions::queue_word(queue)];
+            rows::change(db, update, values)?;
+            used(db, key, now)?;
+            sessions::active(db, key)
+        })
+    }
+
+    /// At most `limit` active sessions whose expiry has come by `now`, after a
+    /// place in their list.
+    pub async fn due_sessions(
+        &self,
+        now: Timestamp,
+        after: Option<DuePlace>,
+        limit: usize,
+    ) -> Result<Vec<Session>, StoreError> {
+        let (moment, key) = after.unwrap_or((Timestamp::from_micros(i64::MIN), SessionKey(i64::MIN)));
+        let values = (now.micros(), moment.micros(), key.0, rows::stored(limit as u64));
+        self.read(move |db| rows::all(db, DUE, values, sessions::session)).await
+    }
+
+    /// Marks those of `keys` whose expiry has come by `now`, and says which they
+    /// are: one that was used since it was found due lives on.
+    pub fn mark_expired(&self, keys: Vec<SessionKey>, now: Timestamp) -> Receipt<Vec<SessionKey>> {
+        self.writer().enqueue(move |db| {
+            let mark = "UPDATE session SET state = 'marked' WHERE key = ?1 AND state = 'active' AND expires_at <= ?2";
+            let mut marked = Vec::with_capacity(keys.len());
+            for key in keys {
+                if rows::change(db, mark, params![key.0, now.micros()])? == 1 {
+                    marked.push(key);
+                }
+            }
+            Ok(marked)
+        })
+    }
+
+    /// At most `limit` sessions that are being dropped, after one of them.
+    pub async fn marked_sessions(&self, after: Option<SessionKey>, limit: usize) -> Result<Vec<Session>, StoreError> {
+        let values = (after.map_or(i64::MIN, |key| key.0), rows::stored(limit as u64));
+        self.read(move |db| rows::all(db, MARKED, values, sessions::session)).await
+    }
+
+    /// Removes marked sessions with their files and parameters.
+    pub fn remove_marked(&self, keys: Vec<SessionKey>) -> Receipt<()> {
+        let shared = self.shared();
+        let gone = keys.clone();
+        self.writer().enqueue_then(
+            move |db| {
+                for key in &keys {
+                    rows::change(db, "DELETE FROM session WHERE key = ?1 AND state = 'marked'", [key.0])?;
+                }
+                Ok(())
+            },
+            move |removed| {
+                removed?;
+                gone.into_iter().for_each(|key| shared.copies.forget(key));
+                Ok(())
+            },
+        )
+    }
+}
+
+/// Notes a use of a session, if it is still there.
+pub(super) fn used(db: &Connection, key: SessionKey, now: Timestamp) -> Result<(), StoreError> {
+    let update = "UPDATE session SET last_used_at = CASE WHEN last_used_at < ?2 THEN ?2 ELSE last_used_at END
+                  WHERE key = ?1 RETURNING *";
+    match rows::one(db, update, params![key.0, now.micros()], standing)? {
+        Some(standing) => keep_up(db, key, standing),
+        None => Ok(()),
+    }
+}
+
+/// What the expiry of a session follows from, and what is on record of it.
+pub(super) struct Standing {
+    terms: Terms,
+    life: Life,
+    expires_at: Option<i64>,
+}
+
+/// The columns of a row of `session` that its expiry follows from.
+pub(super) fn standing(row: &Row<'_>) -> Result<Standing, StoreError> {
+    let (created_at, last_used_at) = (rows::moment(row, "created_at")?, rows::moment(row, "last_used_at")?);
+    let life = Life { created_at, last_used_at };
+    Ok(Standing { terms: terms(row)?, life, expires_at: row.get("expires_at")? })
+}
+
+/// Writes when a session expires, unless that is on record already: most
+/// sessions have no terms, and cost nothing here.
+pub(super) fn keep_up(db: &Connection, key: SessionKey, standing: Standing) -> Result<(), StoreError> {
+    let expires_at = standing.terms.expires_at(standing.life).map(Timestamp::micros);
+    if expires_at != standing.expires_at {
+        rows::change(db, "UPDATE session SET expires_at = ?2 WHERE key = ?1", params![key.0, expires_at])?;
+    }
+    Ok(())
+}
+
+/// The terms in a row of `session`.
+pub(super) fn terms(row: &Row<'_>) -> Result<Terms, StoreError> {
+    let term = |column: &str| -> Result<Option<Duration>, StoreError> {
+        let micros: Option<i64> = row.get(column)?;
+        micros.map(|_| rows::stretch(row, column)).transpose()
+    };
+    Ok(Terms { idle_timeout: term("idle_timeout_us")?, lifetime: term("lifetime_us")? })
+}
+
+/// A term as a column takes it.
+pub(super) fn stored(term: Option<Duration>) -> Option<i64> {
+    term.map(rows::stored_stretch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema;
+
+    #[test]
+    fn r20_what_is_due_is_found_by_an_index() {
+        assert_eq!(schema::plan(DUE), "SEARCH session USING INDEX session_expiry (expires_at>? AND expires_at<?)");
+        assert_eq!(schema::plan(MARKED), "SEARCH session USING INDEX session_marked (key>?)");
+    }
+}
