@@ -10,6 +10,7 @@ use wasmtime::Trap;
 use wasmtime::WasmBacktrace;
 use wasmtime_wasi::I32Exit;
 
+use super::imports::DeskFailed;
 use super::limiter::OverMemory;
 use super::live::Live;
 use super::order::Ran;
@@ -57,6 +58,9 @@ fn of_error(error: &wasmtime::Error) -> Outcome {
     }
     if let Some(over) = error.downcast_ref::<OverCpu>() {
         return Outcome::failed(Reason::CpuLimit, over.to_string());
+    }
+    if error.is::<DeskFailed>() {
+        return Outcome::failed(Reason::HostError, "the server could not change the job's session");
     }
     if error.is::<PoolConcurrencyLimitError>() {
         return Outcome::failed(Reason::HostError, "the server had no memory left for the job");

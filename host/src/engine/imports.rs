@@ -7,6 +7,7 @@ mod host;
 mod json;
 mod wit;
 
+pub(super) use self::host::DeskFailed;
 pub(super) use self::host::JobHost;
 
 use sessile_guest::abi;

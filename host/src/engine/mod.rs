@@ -32,9 +32,11 @@ pub use self::cache::Program;
 pub use self::live::Live;
 pub use self::module::BadModule;
 pub use self::module::Inspected;
+pub use self::order::DeskRefusal;
 pub use self::order::DiskAllowance;
 pub use self::order::Ran;
 pub use self::order::RunOrder;
+pub use self::order::SessionDesk;
 pub use self::order::Touched;
 pub use self::output::Output;
 

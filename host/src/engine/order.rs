@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Live;
@@ -42,8 +43,40 @@ pub struct RunOrder {
     pub disk: DiskAllowance,
     /// Where the run can be watched; made with the job's `output_bytes`.
     pub live: Arc<Live>,
+    /// Where the guest's wishes about sessions are decided.
+    pub desk: Arc<dyn SessionDesk>,
     /// Cancelled when somebody wants the job stopped.
     pub stop: CancellationToken,
+}
+
+/// Decides what a guest may do to sessions while it runs. The engine only asks.
+///
+/// Each answer is the session that the job is in from then on. A guest that is
+/// stopped meanwhile drops the future.
+#[async_trait]
+pub trait SessionDesk: Send + Sync {
+    /// Makes a session for a job that is in none (R13); `None` lets the desk
+    /// choose the id.
+    async fn create(&self, id: Option<SessionId>) -> Result<Option<SessionId>, DeskRefusal>;
+
+    /// Gives the job's session another id (R14, R15).
+    async fn rename(&self, to: SessionId) -> Result<Option<SessionId>, DeskRefusal>;
+
+    /// Deletes the job's session (R14, R18).
+    async fn delete(&self) -> Result<Option<SessionId>, DeskRefusal>;
+}
+
+/// Why a guest's wish about sessions is refused. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeskRefusal {
+    NoSession,
+    /// A session, or a pending one, has that id; or the job is in one already.
+    Exists,
+    NotFound,
+    Invalid(String),
+    Quota(String),
+    /// The server could not do it, through no fault of the guest: the run ends.
+    Failed,
 }
 
 /// What the working copy holds, and what it may hold. Only regular files count

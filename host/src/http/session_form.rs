@@ -9,6 +9,7 @@ use serde::Deserializer;
 use serde::Serialize;
 
 use crate::http::problem::Problem;
+use crate::ids::SessionId;
 use crate::limits;
 use crate::model::expiry::NewTerms;
 use crate::model::expiry::Terms;
@@ -110,13 +111,18 @@ fn given<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Option<u64>>, D::
     Option::deserialize(field).map(Some)
 }
 
+impl ChangeForm {
+    /// The id that the session is to have from now on (R17).
+    pub(super) fn new_id(&self) -> Result<Option<SessionId>, Problem> {
+        let id = self.id.as_ref().map(|id| id.parse()).transpose();
+        id.map_err(|error| Problem::invalid(format!("`id`: {error}")))
+    }
+}
+
 impl TryFrom<ChangeForm> for SessionChanges {
     type Error = Problem;
 
     fn try_from(form: ChangeForm) -> Result<Self, Problem> {
-        if form.id.is_some() {
-            return Err(not_yet("id", "leave it out; a session keeps its id"));
-        }
         Ok(SessionChanges {
             terms: NewTerms {
                 idle_timeout: form.idle_timeout_s.map(idle_timeout).transpose()?,

@@ -45,6 +45,7 @@ impl SessionView {
             owner: session.owner.principal.to_string(),
             state: match session.state {
                 SessionState::Active => "active",
+                SessionState::Pending => "pending",
                 SessionState::Marked | SessionState::Gone => "marked",
             },
             transaction: "job",

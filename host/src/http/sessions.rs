@@ -89,7 +89,8 @@ pub(super) async fn show(
 }
 
 /// `PATCH /v1/sessions/{id}`: what is named changes at once, and it counts as a
-/// use of the session.
+/// use of the session. A new id is a rename, which waits for the session's turn;
+/// if it is refused, nothing else changes either.
 pub(super) async fn change(
     State(service): State<Service>,
     caller: Caller,
@@ -97,8 +98,12 @@ pub(super) async fn change(
     Json(form): Json<ChangeForm>,
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
-    let session = named_session(&service, &caller, &id).await?;
-    let session = service.change_session(&session, form.try_into()?).await?;
+    let (new_id, changes) = (form.new_id()?, form.try_into()?);
+    let mut session = named_session(&service, &caller, &id).await?;
+    if let Some(new_id) = new_id {
+        session = service.rename_session(&session, new_id).await?;
+    }
+    let session = service.change_session(&session, changes).await?;
     let activity = service.activity(&session);
     Ok(with_session_id(&session, Json(SessionView::of(&session, activity))))
 }

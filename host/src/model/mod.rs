@@ -11,6 +11,7 @@ pub mod module;
 pub mod path;
 pub mod params;
 pub mod session;
+pub mod association;
 pub mod expiry;
 pub mod job;
 pub mod outcome;

@@ -2,12 +2,16 @@
 //!
 //! ```text
 //!   created ──► Active ──drop, a job is running──► Marked ──that job ended──► Gone
-//!                  └───────────drop, none is running─────────────────────────────▲
+//!                │  ▲ └───────────drop, none is running─────────────────────────▲
+//!           rename  the job ended well: the old id is gone                      │
+//!                ▼  │                                                           │
+//!              Pending ──the job did not end well: the new id is gone───────────┘
 //! ```
 //!
-//! A marked session takes no new job and no new write (R19). The creator's and
-//! the pending session (R13, R15) will be further states of this machine; no
-//! request can bring one about yet.
+//! A marked session takes no new job and no new write (R19). *Pending* is what
+//! the new id of a session is while the job that renames it runs: requests may
+//! wait under it and none may start (R15). How a running job brings that about is
+//! [`association`](super::association).
 
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
@@ -27,6 +31,8 @@ pub struct SessionKey(pub i64);
 pub enum SessionState {
     /// Jobs run in it.
     Active,
+    /// Under this id the session will be when the job that renames it ends well.
+    Pending,
     /// Dropped while a job ran in it: gone when that job has stopped.
     Marked,
     /// Its id, files and parameters exist no more.
@@ -42,6 +48,10 @@ pub enum SessionStep {
     DropRunning,
     /// The last job that ran in it has ended.
     LastJobEnded,
+    /// The job that renames it has ended well.
+    Renamed,
+    /// The job that renames it has ended in any other way.
+    RenameFailed,
 }
 
 /// A step that a session in that state cannot take.
@@ -63,7 +73,12 @@ impl SessionState {
             // An active session outlives its jobs.
             (Active, LastJobEnded) => Ok(Active),
             (Marked, LastJobEnded) => Ok(Gone),
-            (Gone, _) => Err(IllegalSessionStep { state: self, step }),
+            (Pending, Renamed) => Ok(Active),
+            // A session that is dropped takes its pending one with it.
+            (Pending, RenameFailed | DropIdle | DropRunning) => Ok(Gone),
+            (Pending, LastJobEnded) | (Active | Marked, Renamed | RenameFailed) | (Gone, _) => {
+                Err(IllegalSessionStep { state: self, step })
+            }
         }
     }
 
@@ -153,6 +168,14 @@ mod tests {
     }
 
     #[test]
+    fn r15_r16_a_pending_session_becomes_active_or_goes() {
+        assert_eq!(Pending.after(Renamed), Ok(Active));
+        assert_eq!(Pending.after(RenameFailed), Ok(Gone));
+        assert_eq!(Pending.after(DropRunning), Ok(Gone));
+        assert!(Active.after(Renamed).is_err());
+    }
+
+    #[test]
     fn nothing_happens_to_a_session_that_is_gone() {
         check(&[DropIdle, DropIdle], None);
         check(&[DropIdle, LastJobEnded], None);
@@ -163,6 +186,7 @@ mod tests {
     fn r19_a_marked_session_is_unusable_at_once() {
         assert!(Active.takes_requests());
         assert!(!Marked.takes_requests());
+        assert!(!Pending.takes_requests());
         assert!(!Gone.takes_requests());
     }
 }

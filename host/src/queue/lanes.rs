@@ -37,9 +37,18 @@ pub struct Lanes {
 /// A lane exists exactly while somebody holds its turn.
 #[derive(Default)]
 struct Lane {
-    next_ticket: u64,
+    last_ticket: i64,
+    /// Of the last one that was let pass those who wait; counts down.
+    last_front: i64,
     /// Those that wait, by ticket: the lowest is next.
-    waiting: BTreeMap<u64, oneshot::Sender<Turn>>,
+    waiting: BTreeMap<i64, oneshot::Sender<Turn>>,
+}
+
+/// Where in the line a place is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    End,
+    Front,
 }
 
 /// How long a lane is.
@@ -55,7 +64,7 @@ pub struct Length {
 pub struct Place {
     lanes: Lanes,
     key: LaneKey,
-    ticket: u64,
+    ticket: i64,
     call: oneshot::Receiver<Turn>,
 }
 
@@ -69,12 +78,30 @@ pub struct Turn {
 impl Lanes {
     /// Takes the next place in the line of `key`.
     pub fn join(&self, key: LaneKey) -> Place {
+        self.take_place(key, At::End)
+    }
+
+    /// Takes the place before all who wait in the line of `key`, for a job that
+    /// makes the session which they named (R13, R15): they come after it.
+    pub fn join_front(&self, key: LaneKey) -> Place {
+        self.take_place(key, At::Front)
+    }
+
+    fn take_place(&self, key: LaneKey, at: At) -> Place {
         let (caller, call) = oneshot::channel();
         let mut lanes = self.lock();
         let is_new = !lanes.contains_key(&key);
         let lane = lanes.entry(key.clone()).or_default();
-        let ticket = lane.next_ticket;
-        lane.next_ticket += 1;
+        let ticket = match at {
+            At::End => {
+                lane.last_ticket += 1;
+                lane.last_ticket
+            }
+            At::Front => {
+                lane.last_front -= 1;
+                lane.last_front
+            }
+        };
         if is_new {
             // Nobody is before us. `call` still lives, so the send cannot fail.
             let _ = caller.send(Turn { lanes: self.clone(), key: Some(key.clone()) });
@@ -154,6 +181,10 @@ impl Drop for Turn {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     fn key(session: &str) -> LaneKey {
@@ -214,11 +245,110 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn r13_a_creator_comes_before_those_who_named_its_session_earlier() {
+        let lanes = Lanes::default();
+        let turn = lanes.join(key("s")).turn().await;
+        let mut named_it = lanes.join(key("s"));
+        let mut creator = lanes.join_front(key("s"));
+        drop(turn);
+        assert!(called(&mut creator) && !called(&mut named_it));
+        // It need not take the turn to have it.
+        drop(creator);
+        assert!(called(&mut named_it));
+    }
+
+    #[tokio::test]
     async fn r9_a_million_names_leave_nothing_in_memory() {
         let lanes = Lanes::default();
         for number in 0..1_000_000 {
             drop(lanes.join(key(&format!("id-{number}"))).turn().await);
         }
         assert_eq!(lanes.count(), 0);
+    }
+
+    /// What can happen to a line.
+    #[derive(Clone, Copy, Debug)]
+    enum Move {
+        Join,
+        JoinFront,
+        /// One of those who are in the line leaves it.
+        Leave(usize),
+        /// The one who has the turn is done.
+        Finish,
+    }
+
+    fn moves() -> impl Strategy<Value = Vec<Move>> {
+        let one = prop_oneof![
+            3 => Just(Move::Join),
+            1 => Just(Move::JoinFront),
+            2 => (0..8_usize).prop_map(Move::Leave),
+            3 => Just(Move::Finish),
+        ];
+        proptest::collection::vec(one, 0..60)
+    }
+
+    /// A lane as one would write it down: who has the turn, and who is behind.
+    #[derive(Default)]
+    struct Model {
+        line: VecDeque<u32>,
+    }
+
+    impl Model {
+        fn join(&mut self, who: u32, at_front: bool) {
+            // Nobody comes before the one who has the turn.
+            let place = if at_front && !self.line.is_empty() { 1 } else { self.line.len() };
+            self.line.insert(place, who);
+        }
+    }
+
+    /// Those who are in the real line, by number.
+    #[derive(Default)]
+    struct Real {
+        lanes: Lanes,
+        places: BTreeMap<u32, Place>,
+    }
+
+    impl Real {
+        fn called(&mut self) -> Vec<u32> {
+            let called = self.places.iter_mut().filter_map(|(who, place)| called(place).then_some(*who));
+            called.collect()
+        }
+    }
+
+    proptest! {
+        /// R7, R13, R15: whatever order people come and go in, exactly the first has
+        /// the turn, nobody is lost and nobody has two turns.
+        #[test]
+        fn a_line_is_what_one_would_write_down(moves in moves()) {
+            let (mut model, mut real) = (Model::default(), Real::default());
+            for (number, step) in moves.into_iter().enumerate() {
+                let who = u32::try_from(number).unwrap();
+                match step {
+                    Move::Join => {
+                        model.join(who, false);
+                        real.places.insert(who, real.lanes.join(key("s")));
+                    }
+                    Move::JoinFront => {
+                        model.join(who, true);
+                        real.places.insert(who, real.lanes.join_front(key("s")));
+                    }
+                    Move::Leave(index) if index < model.line.len() => {
+                        let who = model.line.remove(index).unwrap();
+                        drop(real.places.remove(&who));
+                    }
+                    Move::Leave(_) => {}
+                    Move::Finish => {
+                        if let Some(who) = model.line.pop_front() {
+                            drop(real.places.remove(&who));
+                        }
+                    }
+                }
+                prop_assert_eq!(real.called(), model.line.front().copied().into_iter().collect::<Vec<_>>());
+                let length = Length { busy: !model.line.is_empty(), waiting: model.line.len().saturating_sub(1) };
+                prop_assert_eq!(real.lanes.length(&key("s")), length);
+            }
+            real.places.clear();
+            prop_assert_eq!(real.lanes.count(), 0);
+        }
     }
 }

@@ -197,6 +197,7 @@ mod tests {
                 queue: QueueMode::Wait,
                 limits: SessionLimits::default(),
                 terms,
+                creator: None,
                 params: [].into(),
                 now: self.clock.now(),
             })

@@ -107,9 +107,11 @@ impl Service {
     async fn accept(&self, owner: &Owner, id: &JobId, order: JobOrder) -> Result<Accepted, Refusal> {
         let version = self.runnable(&owner.tenant, &order.module).await?;
         let session = match &order.session {
-            Some(id) => self.inner.store.session(owner, id).await?,
+            Some(id) => self.named(owner, id).await?,
             None => None,
         };
+        // Under a pending id nothing is certain yet, so the job looks again at its start.
+        let key = session.as_ref().filter(|session| session.state.takes_requests()).map(|session| session.key);
         let job = NewJob {
             id: id.clone(),
             owner: owner.clone(),
@@ -117,7 +119,7 @@ impl Service {
             version: version.version,
             digest: version.digest,
             kind: version.kind,
-            session: order.session.map(|id| NamedSession { id, key: session.as_ref().map(|session| session.key) }),
+            session: order.session.map(|id| NamedSession { id, key }),
             inputs: order.inputs,
             limits: order.limits,
             on_crash: order.on_crash,
@@ -133,7 +135,7 @@ impl Service {
             let Entry { listed, place, receipt } = entry;
             let accepted = receipt.await?;
             if let (Accepted::New(seq), Some(listed)) = (&accepted, listed) {
-                service.set_out(QueuedJob { seq: *seq, job, attempts: 0 }, listed, place);
+                service.set_out(QueuedJob { seq: *seq, job, attempts: 0, created: None }, listed, place, None);
             }
             Ok(accepted)
         });
@@ -190,16 +192,24 @@ impl Service {
             (!freely).then(|| LaneKey { owner: queued.job.owner.clone(), session: named.id.clone() })
         });
         let place = lane.map(|lane| self.inner.lanes.join(lane));
+        // Those who named the session of a creator come after it again.
+        let ahead = queued.created.as_ref().map(|session| {
+            let lane = LaneKey { owner: queued.job.owner.clone(), session: session.clone() };
+            self.inner.lanes.join(lane)
+        });
         let job = &queued.job;
         let listed = self.inner.live.enter(LiveJob::new(key_of(job), job.limits.output_bytes));
         let listed = listed.expect("the store has one job of a name, and nobody else is in yet");
-        self.set_out(queued, listed, place);
+        self.set_out(queued, listed, place, ahead);
     }
 
-    /// Sends an accepted job on its walk.
-    fn set_out(&self, queued: QueuedJob, listed: Listed, place: Option<Place>) {
+    /// Sends an accepted job on its walk. `ahead` is held to its end.
+    fn set_out(&self, queued: QueuedJob, listed: Listed, place: Option<Place>, ahead: Option<Place>) {
         let service = self.clone();
-        self.inner.tasks.spawn(async move { service.walk(queued, listed, place).await });
+        self.inner.tasks.spawn(async move {
+            service.walk(queued, listed, place).await;
+            drop(ahead);
+        });
     }
 
     /// A job on record.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::engine::DiskAllowance;
 use crate::engine::Ran;
 use crate::engine::RunOrder;
+use crate::engine::SessionDesk;
 use crate::engine::Touched;
 use crate::model::job::JobSeq;
 use crate::model::job::NewJob;
@@ -29,12 +30,15 @@ use crate::queue::lanes::LaneKey;
 use crate::queue::lanes::Place;
 use crate::queue::slots::Slot;
 use crate::service::Service;
+use crate::service::desk::Desk;
+use crate::service::desk::Ends;
 use crate::service::live::Listed;
 use crate::service::live::LiveJob;
 use crate::service::refusal::Chain;
 use crate::store::CommitError;
 use crate::store::Draft;
 use crate::store::Ending;
+use crate::store::Fate;
 use crate::store::QueuedJob;
 use crate::store::Refused;
 use crate::store::StoreError;
@@ -103,20 +107,24 @@ impl Service {
             .filter(|_| has_lane)
             .map(|named| LaneKey { owner: job.owner.clone(), session: named.id.clone() });
         // Listed before the session is looked up: whoever drops the session
-        // marks it first and looks here second, so either that one finds us or
-        // we find the mark.
-        let in_lane = lane.as_ref().map(|lane| self.inner.live.take_lane(lane, live));
+        // marks it first and looks here second, so either that one finds us
+        // running in it, or we find the mark, or the session is gone at `begin`.
+        let in_lane = lane.map(|lane| self.inner.live.take_lane(lane, live));
         let slot = self.unless_stopped(live, self.inner.slots.take()).await?;
         let session = self.session_at_start(job, has_lane).await?;
+        live.enter(session.as_ref().map(|session| session.key));
 
         live.step(Step::Start).map_err(|_| Halt::Cancelled)?;
         let attempt = self.inner.store.claim(queued.seq, session.is_some(), self.now()).await?;
-        let ended = self.run(queued, live, attempt, session.as_ref(), slot).await;
+        let desk = Arc::new(Desk::new(self, &job.owner, queued.seq, live, session.as_ref()));
+        let ended = self.run(queued, live, attempt, session.as_ref(), &desk, slot).await;
 
-        drop(in_lane);
-        if let Some(session) = &session {
-            self.remove_if_marked(session.key).await?;
+        for session in session.iter().map(|session| session.key).chain(desk.created()) {
+            self.remove_if_marked(session).await?;
         }
+        // What the job held of other lanes goes before its turn, as it came after it.
+        drop(desk);
+        drop(in_lane);
         drop(turn);
         ended
     }
@@ -141,19 +149,21 @@ impl Service {
             Some(key) => self.inner.store.session_by_key(key).await?,
             None => self.inner.store.session(&job.owner, &named.id).await?,
         };
-        Ok(found.filter(|session| session.state.takes_requests()))
+        // One that was renamed away while the job waited is not the one it named (R17).
+        Ok(found.filter(|session| session.state.takes_requests() && session.id == named.id))
     }
 
     /// Runs the guest in a draft and makes the end durable.
     async fn run(
         &self,
         queued: &QueuedJob,
-        live: &LiveJob,
+        live: &Arc<LiveJob>,
         attempt: u32,
         session: Option<&Session>,
+        desk: &Arc<Desk>,
         slot: Slot,
     ) -> Result<(), Halt> {
-        let ready = match self.prepare(&queued.job, live, attempt, session).await {
+        let ready = match self.prepare(&queued.job, live, attempt, session, desk).await {
             Ok(ready) => ready,
             Err(outcome) => {
                 self.inner.store.end(queued.seq, attempt, self.unstarted(outcome)).await?;
@@ -164,7 +174,7 @@ impl Service {
         let ran = self.inner.engine.run(slot.number(), order).await;
         // The guest is gone; making its work durable takes a disk, not a slot.
         drop(slot);
-        self.settle(queued, live, attempt, draft, ran).await
+        self.settle(queued, live, attempt, draft, ran, desk).await
     }
 
     /// Everything that the run needs; or, since the job counts as started, the
@@ -175,11 +185,12 @@ impl Service {
         live: &LiveJob,
         attempt: u32,
         session: Option<&Session>,
+        desk: &Arc<Desk>,
     ) -> Result<(Draft, RunOrder), Outcome> {
         let program = self.program(&job.digest, job.kind).await.map_err(|refusal| {
             Outcome::failed(Reason::HostError, format!("the module could not be loaded: {refusal}"))
         })?;
-        let draft = self.begin(session.map(|session| session.key)).await?;
+        let draft = self.begin(live, session.map(|session| session.key)).await?;
         let dir = draft.dir().map_err(|error| {
             tracing::error!(job = %job.id, %error, "a working copy could not be opened");
             Outcome::failed(Reason::HostError, "the server could not open the job's directory")
@@ -203,13 +214,23 @@ impl Service {
                 files_max: limits.files,
             },
             live: Arc::clone(&live.live),
+            desk: Arc::clone(desk) as Arc<dyn SessionDesk>,
             stop: live.stop.clone(),
         };
         Ok((draft, order))
     }
 
-    async fn begin(&self, session: Option<SessionKey>) -> Result<Draft, Outcome> {
-        self.inner.store.begin(session).await.map_err(|error| match error {
+    async fn begin(&self, live: &LiveJob, session: Option<SessionKey>) -> Result<Draft, Outcome> {
+        let begun = match self.inner.store.begin(session).await {
+            // Dropped since it was looked up, by somebody who did not find us
+            // running yet: the job goes on without a session (R17).
+            Err(StoreError::Refused(Refused::SessionGone)) if live.cancelled().is_none() => {
+                live.enter(None);
+                self.inner.store.begin(None).await
+            }
+            begun => begun,
+        };
+        begun.map_err(|error| match error {
             StoreError::Refused(Refused::SessionGone) => dropped(),
             StoreError::Full => Outcome::failed(Reason::HostError, "the server's disk is full"),
             error => {
@@ -227,6 +248,7 @@ impl Service {
         attempt: u32,
         draft: Draft,
         ran: Ran,
+        desk: &Desk,
     ) -> Result<(), Halt> {
         let (seq, outcome) = (queued.seq, ran.outcome.clone());
         let step = if outcome == Outcome::Succeeded { Step::Return } else { Step::Fail };
@@ -251,7 +273,7 @@ impl Service {
             self.inner.store.end(seq, attempt, ending).await?;
             return Ok(());
         }
-        let Err(error) = self.commit(seq, attempt, &ending, draft, ran.touched, ran.params).await else {
+        let Err(error) = self.commit(seq, attempt, &ending, draft, ran.touched, ran.params, desk.ends()).await else {
             self.step_past_commit(live, Step::Stored);
             return Ok(());
         };
@@ -272,6 +294,7 @@ impl Service {
         Ok(())
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the one point at which everything that a job did comes together")]
     async fn commit(
         &self,
         seq: JobSeq,
@@ -280,12 +303,19 @@ impl Service {
         draft: Draft,
         touched: Touched,
         params: ParamChanges,
+        ends: Ends,
     ) -> Result<(), CommitError> {
+        let (draft, touched, fate) = match ends {
+            Ends::Deleted => return draft.commit_and_remove(seq, attempt, ending.clone()).await,
+            Ends::AsItBegan => (draft, touched, Fate::Stays),
+            Ends::Renamed { to } => (draft, touched, Fate::Renamed { to }),
+            Ends::Created { session } => (draft.adopt(session).await?, Touched::Everywhere, Fate::Stays),
+        };
         let changed = match touched {
             Touched::Paths(changed) => changed,
             Touched::Everywhere => draft.everything().await?,
         };
-        draft.commit(seq, attempt, ending.clone(), changed, params).await
+        draft.commit(seq, attempt, ending.clone(), changed, params, fate).await
     }
 
     /// The end of a job whose guest never ran.

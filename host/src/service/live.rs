@@ -21,6 +21,7 @@ use crate::model::caller::Owner;
 use crate::model::job::IllegalStep;
 use crate::model::job::Stage;
 use crate::model::job::Step;
+use crate::model::session::SessionKey;
 use crate::queue::lanes::LaneKey;
 
 /// Names one job of the whole server.
@@ -38,6 +39,8 @@ pub struct LiveJob {
     /// Asks the guest to stop.
     pub stop: CancellationToken,
     stage: Mutex<Stage>,
+    /// The session that it is in; known from just before it starts.
+    session: Mutex<Option<SessionKey>>,
     /// Why it was cancelled, once it was.
     cancelled: Mutex<Option<&'static str>>,
     ended: watch::Sender<bool>,
@@ -51,6 +54,7 @@ impl LiveJob {
             live: Arc::new(Live::new(output_bytes)),
             stop: CancellationToken::new(),
             stage: Mutex::new(Stage::Queued),
+            session: Mutex::new(None),
             cancelled: Mutex::new(None),
             ended: watch::Sender::new(false),
         }
@@ -85,6 +89,16 @@ impl LiveJob {
         let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
+    /// Notes which session the job is in.
+    pub fn enter(&self, session: Option<SessionKey>) {
+        *lock(&self.session) = session;
+    }
+
+    /// Whether its guest runs, or what it did is being kept, in that session.
+    pub fn runs_in(&self, session: SessionKey) -> bool {
+        self.is_running() && *lock(&self.session) == Some(session)
+    }
+
     fn is_running(&self) -> bool {
         match *lock(&self.stage) {
             Stage::Running | Stage::Committing => true,
@@ -98,7 +112,7 @@ impl LiveJob {
 pub struct LiveJobs {
     by_key: Mutex<HashMap<JobKey, Arc<LiveJob>>>,
     /// The job that has the turn of a lane.
-    in_lane: Mutex<HashMap<LaneKey, Arc<LiveJob>>>,
+    in_lane: Arc<Mutex<HashMap<LaneKey, Arc<LiveJob>>>>,
 }
 
 impl LiveJobs {
@@ -138,15 +152,16 @@ impl LiveJobs {
         }
     }
 
-    /// Notes that `job` has the turn of a lane, until the answer is dropped.
-    pub fn take_lane<'l>(&'l self, key: &LaneKey, job: &Arc<LiveJob>) -> InLane<'l> {
+    /// Notes that `job` is at the head of a lane, until the answer is dropped.
+    pub fn take_lane(&self, key: LaneKey, job: &Arc<LiveJob>) -> InLane {
         lock(&self.in_lane).insert(key.clone(), Arc::clone(job));
-        InLane { live: self, key: key.clone() }
+        InLane { jobs: Arc::clone(&self.in_lane), key, job: Arc::clone(job) }
     }
 
-    /// The job that has the turn of a lane.
-    pub fn in_lane(&self, key: &LaneKey) -> Option<Arc<LiveJob>> {
-        lock(&self.in_lane).get(key).cloned()
+    /// The job that runs in a session, which is the one at the head of its lane.
+    pub fn running_in(&self, lane: &LaneKey, session: SessionKey) -> Option<Arc<LiveJob>> {
+        let job = lock(&self.in_lane).get(lane).cloned();
+        job.filter(|job| job.runs_in(session))
     }
 }
 
@@ -164,15 +179,20 @@ impl Drop for Listed {
     }
 }
 
-/// A note of who has the turn; taken away when dropped.
-pub struct InLane<'l> {
-    live: &'l LiveJobs,
+/// A note of who is at the head of a lane; taken away when dropped.
+pub struct InLane {
+    jobs: Arc<Mutex<HashMap<LaneKey, Arc<LiveJob>>>>,
     key: LaneKey,
+    job: Arc<LiveJob>,
 }
 
-impl Drop for InLane<'_> {
+impl Drop for InLane {
     fn drop(&mut self) {
-        lock(&self.live.in_lane).remove(&self.key);
+        // A creator may have come before us in the meantime; its note stays.
+        let mut jobs = lock(&self.jobs);
+        if jobs.get(&self.key).is_some_and(|job| Arc::ptr_eq(job, &self.job)) {
+            jobs.remove(&self.key);
+        }
     }
 }
 

@@ -12,7 +12,9 @@
 
 pub mod journey;
 pub mod jobs;
+mod desk;
 pub mod live;
+mod names;
 pub mod sessions;
 pub mod expiry;
 pub mod modules;
@@ -42,6 +44,7 @@ use crate::store::StoreError;
 use self::keys::KeyRing;
 use self::live::LiveJobs;
 use self::modules::Programs;
+use self::names::Names;
 
 /// What the operator has set about queueing.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +72,7 @@ struct Inner {
     lanes: Lanes,
     slots: Slots,
     live: Arc<LiveJobs>,
+    names: Names,
     keys: KeyRing,
     programs: Programs,
     /// Held while a job takes its place in the lane and in the store's line of
@@ -103,6 +107,7 @@ impl Service {
             lanes: Lanes::default(),
             slots: Slots::new(settings.slots),
             live: Arc::default(),
+            names: Names::default(),
             keys,
             programs: Programs::default(),
             door: Mutex::new(()),

@@ -95,6 +95,7 @@ impl From<Refused> for Refusal {
             Refused::NoTenant(name) => Refusal::NoTenant(name.to_string()),
             Refused::NoFile(path) => Refusal::NoFile(path.to_string()),
             Refused::TenantExists(_)
+            | Refused::SessionExists(_)
             | Refused::TenantInUse { .. }
             | Refused::KeyExists { .. }
             | Refused::NoBytes

@@ -18,6 +18,7 @@ use crate::model::session::QueueMode;
 use crate::model::session::Session;
 use crate::model::session::SessionKey;
 use crate::model::session::SessionLimits;
+use crate::model::session::SessionState;
 use crate::model::session::SessionStep;
 use crate::queue::lanes::LaneKey;
 use crate::service::Service;
@@ -30,7 +31,6 @@ use crate::store::Page;
 use crate::store::PageOf;
 use crate::store::Precondition;
 use crate::store::Put;
-use crate::store::Receipt;
 use crate::store::Recursive;
 use crate::store::SessionChanges;
 use crate::store::Spool;
@@ -80,19 +80,65 @@ impl Service {
             limits: order.limits,
             terms: order.terms,
             params: order.params,
+            creator: None,
             now: self.now(),
         };
+        let taken = || Refusal::Conflict(format!("you have a session with the id `{id}` already; choose another id"));
+        // Held until the session is there, so that no running job is given the id too.
+        let lane = LaneKey { owner: owner.clone(), session: id.clone() };
+        let _hold = self.inner.names.hold(lane, None).ok_or_else(taken)?;
         match self.inner.store.create_session(new).await? {
-            Created::New(session) => Ok(session),
-            Created::Exists => {
-                Err(Refusal::Conflict(format!("you have a session with the id `{id}` already; choose another id")))
-            }
+            Created::New(session) | Created::Again(session) => Ok(session),
+            Created::Exists => Err(taken()),
         }
+    }
+
+    /// What stands behind an id: the owner's session, or the pending one that
+    /// will be there when the job that renames it ends well (R15). One that a job
+    /// is about to delete takes no new request (R18).
+    pub(super) async fn named(&self, owner: &Owner, id: &SessionId) -> Result<Option<Session>, StoreError> {
+        let names = &self.inner.names;
+        if let Some(session) = self.inner.store.session(owner, id).await? {
+            return Ok(Some(session).filter(|session| !names.is_leaving(session.key)));
+        }
+        let pending = names.pending(&LaneKey { owner: owner.clone(), session: id.clone() });
+        let Some(pending) = pending else { return Ok(None) };
+        let session = self.inner.store.session_by_key(pending).await?;
+        Ok(session.map(|session| Session { id: id.clone(), state: SessionState::Pending, ..session }))
+    }
+
+    /// Gives a session another id, in its turn (R17): those who wait under the old
+    /// one are released.
+    pub async fn rename_session(&self, session: &Session, to: SessionId) -> Result<Session, Refusal> {
+        if to == session.id {
+            return self.session(&session.owner, &to).await;
+        }
+        let (key, lane) = (session.key, LaneKey { owner: session.owner.clone(), session: to });
+        let taken = format!("you have a session with the id `{}` already; choose another id", lane.session);
+        let (names, lanes) = (self.inner.names.clone(), self.inner.lanes.clone());
+        let new_id = lane.session.clone();
+        self.write(session, move |service: &Service| {
+            let hold = names.hold(lane.clone(), Some(key));
+            // Whoever waits under the new id starts when the session is there.
+            let place = lanes.join_front(lane.clone());
+            let renamed = hold.is_some().then(|| service.inner.store.rename_session(key, lane.session));
+            async move {
+                let done = match renamed {
+                    Some(renamed) => renamed.await.map_err(Refusal::from),
+                    None => Err(Refusal::Conflict(taken)),
+                };
+                drop(hold);
+                drop(place);
+                done
+            }
+        })
+        .await?;
+        self.session(&session.owner, &new_id).await
     }
 
     /// A session of this owner; another's does not exist here (R27).
     pub async fn session(&self, owner: &Owner, id: &SessionId) -> Result<Session, Refusal> {
-        let session = self.inner.store.session(owner, id).await?;
+        let session = self.named(owner, id).await?;
         session.ok_or_else(|| Refusal::NoSession(id.clone()))
     }
 
@@ -114,7 +160,7 @@ impl Service {
         let life = if length.busy { Life { last_used_at: self.now(), ..life } } else { life };
         Activity {
             queued: length.waiting,
-            running_job: self.inner.live.in_lane(&lane).map(|job| job.key.id.clone()),
+            running_job: self.inner.live.running_in(&lane, session.key).map(|job| job.key.id.clone()),
             expires_at: session.terms.expires_at(life),
         }
     }
@@ -134,12 +180,17 @@ impl Service {
 
     /// The same, with what the job that is cancelled is told.
     pub(super) async fn drop_because(&self, session: &Session, why: &'static str) -> Result<Dropped, Refusal> {
+        if session.state == SessionState::Pending {
+            let sentence =
+                format!("`{}` is pending: a job is renaming its session; wait for its end, or cancel it", session.id);
+            return Err(Refusal::Conflict(sentence));
+        }
         // First the mark, then the look at who runs: a job looks the session up
         // after it was listed, so it is found here, or finds the mark.
         if !self.inner.store.mark_session(session.key).await? {
             return Err(Refusal::NoSession(session.id.clone()));
         }
-        let running = self.inner.live.in_lane(&lane_of(session));
+        let running = self.inner.live.running_in(&lane_of(session), session.key);
         let step = if running.is_some() { SessionStep::DropRunning } else { SessionStep::DropIdle };
         let next = session.state.after(step).map_err(|_| Refusal::NoSession(session.id.clone()))?;
         tracing::info!(session = %session.id, tenant = %session.owner.tenant, ?next, why, "a session goes");
@@ -156,7 +207,7 @@ impl Service {
     pub(super) async fn remove_if_marked(&self, key: SessionKey) -> Result<(), StoreError> {
         let Some(session) = self.inner.store.session_by_key(key).await? else { return Ok(()) };
         let next = session.state.after(SessionStep::LastJobEnded);
-        if next == Ok(crate::model::session::SessionState::Gone) {
+        if next == Ok(SessionState::Gone) {
             self.inner.store.remove_session(key).await?;
         }
         Ok(())
@@ -232,23 +283,33 @@ impl Service {
     /// Takes the turn of the session's lane and commits under it. A client that
     /// goes away while it waits leaves the line; once it has the turn, the
     /// write is made whether or not the client is still there.
-    async fn write<T: Send + 'static>(
+    async fn write<T, W, E>(
         &self,
         session: &Session,
-        commit: impl FnOnce(&Service) -> Receipt<T> + Send + 'static,
-    ) -> Result<T, Refusal> {
+        commit: impl FnOnce(&Service) -> W + Send + 'static,
+    ) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, E>> + Send,
+        Refusal: From<E>,
+    {
         let place = self.admit(&session.owner, Some(&session.id), Some(session), None)?;
         let turn = match place {
             Some(place) => Some(place.turn().await),
             None => None,
         };
-        let service = self.clone();
+        let (service, session) = (self.clone(), session.clone());
         let written = self.inner.tasks.spawn(async move {
-            let written = commit(&service).await;
+            // It may have been dropped or renamed away while this waited (R17).
+            let found = service.inner.store.session_by_key(session.key).await?;
+            if !found.is_some_and(|found| found.state.takes_requests() && found.id == session.id) {
+                return Err(Refusal::NoSession(session.id));
+            }
+            let written = commit(&service).await?;
             drop(turn);
-            written
+            Ok(written)
         });
-        Ok(written.await.map_err(|_| Refusal::Internal)??)
+        written.await.map_err(|_| Refusal::Internal)?
     }
 }
 

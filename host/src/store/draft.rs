@@ -16,6 +16,7 @@ use std::sync::Arc;
 use cap_std::fs::Dir;
 use rusqlite::Connection;
 
+use crate::ids::SessionId;
 use crate::model::job::JobSeq;
 use crate::model::params::ParamChanges;
 use crate::model::params::ParamMap;
@@ -64,6 +65,15 @@ impl From<StoreError> for CommitError {
     }
 }
 
+/// What becomes of a session's id when a job of it commits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Fate {
+    #[default]
+    Stays,
+    /// The pending session takes its place (R15).
+    Renamed { to: SessionId },
+}
+
 /// A job's uncommitted work. Dropping it rolls back.
 pub struct Draft {
     store: Store,
@@ -75,7 +85,7 @@ pub struct Draft {
 
 enum Work {
     /// Outside a session: a directory that is thrown away in any case.
-    Scratch(#[expect(dead_code, reason = "held for its drop")] WorkDir),
+    Scratch(WorkDir),
     Session(Box<Lease>),
 }
 
@@ -170,6 +180,47 @@ impl Draft {
         .await
     }
 
+    /// Makes the directory of a job that began outside any session that of the
+    /// session which it created (R13). Everything in it is a change then. Refused
+    /// as [`Refused::SessionGone`].
+    pub async fn adopt(self, key: SessionKey) -> Result<Draft, StoreError> {
+        let Draft { store, params, root, work } = self;
+        let dir = match work {
+            Work::Scratch(dir) => dir,
+            Work::Session(_) => return Err(StoreError::Broken("a job in a session adopted another".to_owned())),
+        };
+        let found = store.read(move |db| Ok((sessions::active(db, key)?, sessions::tree_version(db, key)?)));
+        let (session, tree_version) = found.await?;
+        let copy = Copy { dir, tree_version, mends: BTreeSet::new() };
+        let work = Work::Session(Box::new(Lease { session, copy, has_links: true }));
+        Ok(Draft { store, params, root, work })
+    }
+
+    /// Ends a job that deletes its session (R18): the outcome is kept, and of the
+    /// session nothing, in one transaction.
+    pub async fn commit_and_remove(self, seq: JobSeq, attempt: u32, ending: Ending) -> Result<(), CommitError> {
+        let Draft { store, work, .. } = self;
+        let key = match &work {
+            Work::Scratch(_) => return Ok(store.end(seq, attempt, ending).await?),
+            Work::Session(lease) => lease.session.key,
+        };
+        let (shared, told) = (store.shared(), store.shared());
+        let removed = store.writer().enqueue_step(
+            move |db| {
+                let over = job_rows::end(db, seq, attempt, &ending)?;
+                sessions::remove(db, key)?;
+                shared.collector.job_is_over(db, over.digest)
+            },
+            move |removed| {
+                drop(work);
+                told.copies.forget(key);
+                told.collector.collect(removed?);
+                Ok(())
+            },
+        );
+        Ok(removed.await?)
+    }
+
     /// The one commit point. `changed` is every path that was made, changed or
     /// taken away since [`Store::begin`]; a path stands for all beneath it. The
     /// guest must be gone. Once this was polled the commit goes its way, whether
@@ -181,6 +232,7 @@ impl Draft {
         ending: Ending,
         changed: BTreeSet<SessionPath>,
         params: ParamChanges,
+        fate: Fate,
     ) -> Result<(), CommitError> {
         let Draft { store, root, work, .. } = self;
         let lease = match work {
@@ -188,7 +240,7 @@ impl Draft {
             Work::Scratch(_) => return Ok(store.end(seq, attempt, ending).await?),
             Work::Session(lease) => lease,
         };
-        let end = End { seq, attempt, ending, params };
+        let end = End { seq, attempt, ending, params, fate };
         if changed.is_empty() {
             let changes = Changes::none(lease.session.usage);
             return Ok(enqueue(&store, *lease, root, changes, changed, end).await?);
@@ -223,6 +275,7 @@ struct End {
     attempt: u32,
     ending: Ending,
     params: ParamChanges,
+    fate: Fate,
 }
 
 /// What a commit leaves to be done.
@@ -280,6 +333,9 @@ fn write(
     let version = sessions::advance(db, session, changes.usage, tree, end.ending.ended_at)?;
     changes.write(db, session, root)?;
     params::store(db, session.key, &end.params)?;
+    if let Fate::Renamed { to } = &end.fate {
+        sessions::rename(db, session.key, to)?;
+    }
     let over = job_rows::end(db, end.seq, end.attempt, &end.ending)?;
     let condemned = shared.collector.job_is_over(db, over.digest)?;
     let tree_version = (tree == Tree::Changed).then_some(version);

@@ -7,6 +7,7 @@
 use std::io;
 
 use crate::ids::ModuleName;
+use crate::ids::SessionId;
 use crate::ids::TenantId;
 use crate::model::params::BadParam;
 use crate::model::path::BadPath;
@@ -62,6 +63,8 @@ pub enum Refused {
     /// call; uploading them again helps.
     #[error("the bytes of this module are not on disk; upload them again")]
     NoBytes,
+    #[error("there is a session named `{0}` already; choose another id")]
+    SessionExists(SessionId),
     #[error("the session exists no more")]
     SessionGone,
     #[error("there is no file `{0}` in the session")]

@@ -65,6 +65,7 @@ use crate::store::writer::Writer;
 pub use crate::store::artefacts::ArtefactFile;
 pub use crate::store::draft::CommitError;
 pub use crate::store::draft::Draft;
+pub use crate::store::draft::Fate;
 pub use crate::store::error::Refused;
 pub use crate::store::error::StoreError;
 pub use crate::store::expiry::DuePlace;

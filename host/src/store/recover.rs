@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use rusqlite::params;
 
 use crate::clock::Timestamp;
+use crate::ids::SessionId;
 use crate::ids::TenantId;
 use crate::limits::ATTEMPTS_MAX;
 use crate::model::job::JobSeq;
@@ -32,6 +33,8 @@ pub struct QueuedJob {
     pub job: NewJob,
     /// Attempts that were cut short so far.
     pub attempts: u32,
+    /// The session that such an attempt made: others wait for the creator (R13).
+    pub created: Option<SessionId>,
 }
 
 /// What an earlier server left to be done, and what was put in order.
@@ -96,7 +99,9 @@ fn queued(db: &Connection) -> Result<Vec<QueuedJob>, StoreError> {
     let list = "SELECT * FROM job WHERE ended_at IS NULL AND state = 'queued' ORDER BY seq";
     rows::all(db, list, params![], |row| {
         let (seq, attempts) = (JobSeq(row.get("seq")?), rows::small(row, "attempt")?);
-        Ok(QueuedJob { seq, job: job_rows::accepted(db, row)?, attempts })
+        let created = "SELECT id FROM session WHERE creator = ?1 AND state = 'active'";
+        let created = rows::one(db, created, [seq.0], |row| rows::parsed(row, "id"))?;
+        Ok(QueuedJob { seq, job: job_rows::accepted(db, row)?, attempts, created })
     })
 }
 

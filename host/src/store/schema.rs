@@ -83,12 +83,14 @@ CREATE TABLE session (
     idle_timeout_us INTEGER,                  -- none: it may be idle for ever
     lifetime_us  INTEGER,                     -- none: it may live for ever
     expires_at   INTEGER,                     -- by those two; none: never
+    creator      INTEGER,                     -- the job that made it, if one did
     UNIQUE (tenant, principal, id)
 );
 -- A sweep asks what is due, and most sessions are not.
 CREATE INDEX session_expiry ON session (expires_at, key) WHERE expires_at IS NOT NULL;
 -- What is being dropped; a handful at any time.
 CREATE INDEX session_marked ON session (key) WHERE state = 'marked';
+CREATE INDEX session_creator ON session (creator) WHERE creator IS NOT NULL;
 CREATE TABLE param (
     session     INTEGER NOT NULL REFERENCES session (key) ON DELETE CASCADE,
     name        TEXT NOT NULL,

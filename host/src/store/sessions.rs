@@ -14,6 +14,7 @@ use crate::ids::TenantId;
 use crate::model::caller::Owner;
 use crate::model::expiry::Life;
 use crate::model::expiry::Terms;
+use crate::model::job::JobSeq;
 use crate::model::params::ParamMap;
 use crate::model::params::Params;
 use crate::model::session::QueueMode;
@@ -43,6 +44,8 @@ pub struct NewSession {
     pub limits: SessionLimits,
     pub terms: Terms,
     pub params: ParamMap,
+    /// The job that makes it, if one does (R13).
+    pub creator: Option<JobSeq>,
     pub now: Timestamp,
 }
 
@@ -50,6 +53,9 @@ pub struct NewSession {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Created {
     New(Session),
+    /// The same job made it in an attempt that was cut short, and nothing has
+    /// changed it since.
+    Again(Session),
     /// The owner has one of that id, perhaps one that is being dropped.
     Exists,
 }
@@ -67,6 +73,16 @@ impl Store {
         let find = "SELECT * FROM session WHERE tenant = ?1 AND principal = ?2 AND id = ?3 AND state = 'active'";
         self.read(move |db| {
             rows::one(db, find, params![owner.tenant.as_str(), owner.principal.as_str(), id.as_str()], session)
+        })
+        .await
+    }
+
+    /// Whether the owner has a session of that id, whatever its state.
+    pub async fn is_named(&self, owner: &Owner, id: &SessionId) -> Result<bool, StoreError> {
+        let (owner, id) = (owner.clone(), id.clone());
+        let find = "SELECT 1 FROM session WHERE tenant = ?1 AND principal = ?2 AND id = ?3";
+        self.read(move |db| {
+            rows::exists(db, find, params![owner.tenant.as_str(), owner.principal.as_str(), id.as_str()])
         })
         .await
     }
@@ -99,6 +115,12 @@ impl Store {
         .await
     }
 
+    /// Gives an active session another id. Refused as [`Refused::SessionExists`]
+    /// and [`Refused::SessionGone`].
+    pub fn rename_session(&self, key: SessionKey, to: SessionId) -> Receipt<()> {
+        self.writer().enqueue(move |db| rename(db, key, &to))
+    }
+
     /// Marks a session as being dropped; says whether it was active.
     pub fn mark_session(&self, key: SessionKey) -> Receipt<bool> {
         self.writer().enqueue(move |db| {
@@ -111,7 +133,7 @@ impl Store {
     pub fn remove_session(&self, key: SessionKey) -> Receipt<bool> {
         let shared = self.shared();
         self.writer().enqueue_then(
-            move |db| Ok(rows::change(db, "DELETE FROM session WHERE key = ?1", [key.0])? == 1),
+            move |db| remove(db, key),
             move |removed| {
                 shared.copies.forget(key);
                 removed
@@ -129,8 +151,8 @@ fn create(db: &Connection, new: NewSession) -> Result<Created, StoreError> {
     let life = Life { created_at: new.now, last_used_at: new.now };
     let insert = "INSERT INTO session (tenant, principal, id, state, queue, limit_bytes, limit_files, used_bytes,
                       used_files, version, tree_version, created_at, last_used_at, idle_timeout_us, lifetime_us,
-                      expires_at)
-                  VALUES (?1, ?2, ?3, 'active', ?4, ?5, ?6, 0, 0, 0, 0, ?7, ?7, ?8, ?9, ?10)
+                      expires_at, creator)
+                  VALUES (?1, ?2, ?3, 'active', ?4, ?5, ?6, 0, 0, 0, 0, ?7, ?7, ?8, ?9, ?10, ?11)
                   ON CONFLICT (tenant, principal, id) DO NOTHING RETURNING *";
     let values = params![
         new.owner.tenant.as_str(),
@@ -143,8 +165,9 @@ fn create(db: &Connection, new: NewSession) -> Result<Created, StoreError> {
         expiry::stored(new.terms.idle_timeout),
         expiry::stored(new.terms.lifetime),
         new.terms.expires_at(life).map(Timestamp::micros),
+        new.creator.map(|job| job.0),
     ];
-    let Some(session) = rows::one(db, insert, values, session)? else { return Ok(Created::Exists) };
+    let Some(session) = rows::one(db, insert, values, session)? else { return made_before(db, &new) };
     params::store(db, session.key, &checked.into_changes())?;
     Ok(Created::New(session))
 }
@@ -154,6 +177,35 @@ pub(super) fn key_of(db: &Connection, owner: &Owner, id: &SessionId) -> Result<O
     let find = "SELECT key FROM session WHERE tenant = ?1 AND principal = ?2 AND id = ?3";
     let values = params![owner.tenant.as_str(), owner.principal.as_str(), id.as_str()];
     rows::one(db, find, values, |row| Ok(SessionKey(row.get("key")?)))
+}
+
+/// Whether the session that is there was made by the same job, whose attempt the
+/// server's death cut short.
+fn made_before(db: &Connection, new: &NewSession) -> Result<Created, StoreError> {
+    let find = "SELECT * FROM session WHERE tenant = ?1 AND principal = ?2 AND id = ?3
+                AND creator = ?4 AND version = 0 AND state = 'active'";
+    let owner = &new.owner;
+    let creator = new.creator.map(|job| job.0);
+    let values = params![owner.tenant.as_str(), owner.principal.as_str(), new.id.as_str(), creator];
+    Ok(rows::one(db, find, values, session)?.map_or(Created::Exists, Created::Again))
+}
+
+/// Gives an active session another id.
+pub(super) fn rename(db: &Connection, key: SessionKey, to: &SessionId) -> Result<(), StoreError> {
+    let session = active(db, key)?;
+    let owner = &session.owner;
+    let taken = "SELECT 1 FROM session WHERE tenant = ?1 AND principal = ?2 AND id = ?3 AND key <> ?4";
+    let values = params![owner.tenant.as_str(), owner.principal.as_str(), to.as_str(), key.0];
+    if rows::exists(db, taken, values)? {
+        return Err(Refused::SessionExists(to.clone()).into());
+    }
+    rows::change(db, "UPDATE session SET id = ?2 WHERE key = ?1", params![key.0, to.as_str()])?;
+    Ok(())
+}
+
+/// Removes a session with all it holds; says whether there was one.
+pub(super) fn remove(db: &Connection, key: SessionKey) -> Result<bool, StoreError> {
+    Ok(rows::change(db, "DELETE FROM session WHERE key = ?1", [key.0])? == 1)
 }
 
 /// A session by its number, whatever its state.
@@ -221,6 +273,7 @@ pub(super) fn queue_word(mode: QueueMode) -> &'static str {
 fn state_word(state: SessionState) -> &'static str {
     match state {
         SessionState::Active => "active",
+        SessionState::Pending => "pending",
         SessionState::Marked => "marked",
         SessionState::Gone => "gone",
     }

@@ -12,6 +12,7 @@ use wasmtime::Extern;
 use wasmtime::Linker;
 
 use super::JobHost;
+use super::host::Denied;
 use super::host::Level;
 use super::host::Refused;
 use crate::engine::state::JobState;
@@ -21,12 +22,16 @@ use crate::limits::PARAM_VALUE_BYTES_MAX;
 use crate::limits::PROGRESS_BYTES_MAX;
 use crate::limits::RESULT_BYTES_MAX;
 
+/// An id that the server chooses: a UUID.
+const CHOSEN_ID_BYTES: usize = 36;
+
 type Guest<'a> = Caller<'a, JobState>;
 type Answer<T = i32> = wasmtime::Result<T>;
 
 /// Adds every function of [`abi::FUNCTIONS`].
 pub(super) fn add_to_linker(linker: &mut Linker<JobState>) -> wasmtime::Result<()> {
     add_session(linker)?;
+    add_changes(linker)?;
     add_params(linker)?;
     add_job(linker)
 }
@@ -39,31 +44,64 @@ fn add_session(linker: &mut Linker<JobState>) -> wasmtime::Result<()> {
         let (mut memory, host) = open(&mut guest)?;
         memory.give(buf, cap, host.session())
     })?;
-    linker.func_wrap(
-        abi::MODULE,
-        abi::SESSION_CREATE,
-        |mut guest: Guest<'_>, id: u32, len: u32, buf: u32, cap: u32| {
-            let (memory, host) = open(&mut guest)?;
-            memory.range(id, len)?;
-            memory.range(buf, cap)?;
-            Answer::Ok(number(&host.create_session()))
-        },
-    )?;
-    linker.func_wrap(abi::MODULE, abi::SESSION_RENAME, |mut guest: Guest<'_>, id: u32, len: u32| {
-        let (memory, host) = open(&mut guest)?;
-        memory.range(id, len)?;
-        Answer::Ok(number(&host.change_session("renaming a session")))
-    })?;
-    let changes = [
-        (abi::SESSION_DELETE, "deleting a session"),
-        (abi::SESSION_COMMIT, "committing"),
-        (abi::SESSION_ROLLBACK, "rolling back"),
-    ];
-    for (name, what) in changes {
-        linker
-            .func_wrap(abi::MODULE, name, move |mut guest: Guest<'_>| number(&host(&mut guest).change_session(what)))?;
+    for (name, what) in [(abi::SESSION_COMMIT, "committing"), (abi::SESSION_ROLLBACK, "rolling back")] {
+        linker.func_wrap(abi::MODULE, name, move |mut guest: Guest<'_>| {
+            number(&host(&mut guest).end_transaction(what))
+        })?;
     }
     Ok(())
+}
+
+/// The functions that wait for the server: a session is made, renamed or deleted,
+/// or the guest is told why not.
+fn add_changes(linker: &mut Linker<JobState>) -> wasmtime::Result<()> {
+    linker.func_wrap_async(
+        abi::MODULE,
+        abi::SESSION_CREATE,
+        |mut guest: Guest<'_>, (id, len, buf, cap): (u32, u32, u32, u32)| {
+            Box::new(async move {
+                let (memory, host) = open(&mut guest)?;
+                memory.range(buf, cap)?;
+                let Some(id) = memory.text(id, len, abi::ID_BYTES_MAX)? else { return Ok(abi::INVALID) };
+                let id = (!id.is_empty()).then(|| id.to_owned());
+                // Looked at before the session is made: a guest that must call again
+                // with more room would find that it has made the session already.
+                let needed = id.as_ref().map_or(CHOSEN_ID_BYTES, String::len);
+                if usize::try_from(cap)? < needed && host.session().is_none() {
+                    return Ok(i32::try_from(needed)?);
+                }
+                if let Some(refused) = denied(host.create_session(id.as_deref()).await)? {
+                    return Ok(refused);
+                }
+                let (mut memory, host) = open(&mut guest)?;
+                memory.give(buf, cap, host.session())
+            })
+        },
+    )?;
+    linker.func_wrap_async(abi::MODULE, abi::SESSION_RENAME, |mut guest: Guest<'_>, (id, len): (u32, u32)| {
+        Box::new(async move {
+            let (memory, host) = open(&mut guest)?;
+            let Some(id) = memory.text(id, len, abi::ID_BYTES_MAX)? else { return Ok(abi::INVALID) };
+            let id = id.to_owned();
+            Answer::Ok(denied(host.rename_session(&id).await)?.unwrap_or(abi::OK))
+        })
+    })?;
+    linker.func_wrap_async(abi::MODULE, abi::SESSION_DELETE, |mut guest: Guest<'_>, (): ()| {
+        Box::new(async move {
+            let host = host(&mut guest);
+            Answer::Ok(denied(host.delete_session().await)?.unwrap_or(abi::OK))
+        })
+    })?;
+    Ok(())
+}
+
+/// The number of a refusal; a failure of the server's ends the run.
+fn denied(done: Result<(), Denied>) -> Answer<Option<i32>> {
+    match done {
+        Ok(()) => Ok(None),
+        Err(Denied::Refused(refused)) => Ok(Some(number(&refused))),
+        Err(Denied::Failed(error)) => Err(error),
+    }
 }
 
 fn add_params(linker: &mut Linker<JobState>) -> wasmtime::Result<()> {
@@ -223,6 +261,8 @@ fn code(done: Result<(), Refused>) -> i32 {
 fn number(refused: &Refused) -> i32 {
     match refused {
         Refused::NoSession => abi::NO_SESSION,
+        Refused::Exists => abi::EXISTS,
+        Refused::NotFound => abi::ABSENT,
         Refused::Invalid(_) => abi::INVALID,
         Refused::Quota(_) => abi::QUOTA,
     }

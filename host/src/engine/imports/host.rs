@@ -8,8 +8,11 @@ use std::time::Duration;
 use std::time::Instant;
 
 use super::json;
+use crate::engine::DeskRefusal;
 use crate::engine::Live;
 use crate::engine::RunOrder;
+use crate::engine::SessionDesk;
+use crate::ids::BadName;
 use crate::ids::JobId;
 use crate::ids::SessionId;
 use crate::limits::LOG_LINE_BYTES_MAX;
@@ -25,9 +28,24 @@ use crate::model::params::Params;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
     NoSession,
+    Exists,
+    NotFound,
     Invalid(String),
     Quota(String),
 }
+
+/// What ends a call that changes a session: a refusal, or a failure of the
+/// server's, which ends the run.
+#[derive(Debug)]
+pub(super) enum Denied {
+    Refused(Refused),
+    Failed(wasmtime::Error),
+}
+
+/// The server could not do what the guest may ask for.
+#[derive(Debug, thiserror::Error)]
+#[error("the server could not change the session")]
+pub(in crate::engine) struct DeskFailed;
 
 /// How much a line matters, in the guest's eyes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +68,7 @@ pub(in crate::engine) struct JobHost {
     deadline: Instant,
     lines_logged: u32,
     live: Arc<Live>,
+    desk: Arc<dyn SessionDesk>,
 }
 
 impl JobHost {
@@ -64,6 +83,7 @@ impl JobHost {
             deadline,
             lines_logged: 0,
             live: order.live.clone(),
+            desk: order.desk.clone(),
         }
     }
 
@@ -95,15 +115,44 @@ impl JobHost {
         if self.session.is_some() { self.params.names() } else { Vec::new() }
     }
 
-    /// Why no session is made by this job (R13). The functions have their places
-    /// in the guests' interface, so that modules need not be built again.
-    pub(super) fn create_session(&self) -> Refused {
-        not_yet("making a session")
+    /// Makes a session (R13). Its id is what [`JobHost::session`] says from then on.
+    pub(super) async fn create_session(&mut self, id: Option<&str>) -> Result<(), Denied> {
+        let id = id.map(parse).transpose()?;
+        let session = self.desk.create(id).await?;
+        self.moved_to(session);
+        Ok(())
     }
 
-    /// Why `what` does not happen to the job's session (R14, R15, R18, R23).
-    pub(super) fn change_session(&self, what: &str) -> Refused {
-        if self.session.is_some() { not_yet(what) } else { Refused::NoSession }
+    /// Gives the job's session another id (R14, R15).
+    pub(super) async fn rename_session(&mut self, to: &str) -> Result<(), Denied> {
+        let session = self.desk.rename(parse(to)?).await?;
+        self.moved_to(session);
+        Ok(())
+    }
+
+    /// Deletes the job's session (R14, R18).
+    pub(super) async fn delete_session(&mut self) -> Result<(), Denied> {
+        let session = self.desk.delete().await?;
+        self.moved_to(session);
+        Ok(())
+    }
+
+    fn moved_to(&mut self, session: Option<SessionId>) {
+        if session.is_none() {
+            // The parameters were the session's.
+            self.params = Params::new(Arc::default());
+        }
+        self.session = session;
+    }
+
+    /// Why a transaction is not ended in the middle of a job (R23). The functions
+    /// have their places in the guests' interface, so that modules need not be
+    /// built again.
+    pub(super) fn end_transaction(&self, what: &str) -> Refused {
+        match &self.session {
+            Some(_) => Refused::Invalid(format!("{what} is not offered to jobs by this server yet")),
+            None => Refused::NoSession,
+        }
     }
 
     pub(super) fn job(&self) -> &str {
@@ -164,8 +213,8 @@ impl JobHost {
     }
 }
 
-fn not_yet(what: &str) -> Refused {
-    Refused::Invalid(format!("{what} is not offered to jobs by this server yet"))
+fn parse(id: &str) -> Result<SessionId, Denied> {
+    id.parse().map_err(|bad: BadName| Denied::Refused(Refused::Invalid(bad.to_string())))
 }
 
 /// The beginning of `text`, cut between characters.
@@ -176,5 +225,18 @@ fn cut(text: &str, bytes_max: usize) -> &str {
 impl From<BadParam> for Refused {
     fn from(bad: BadParam) -> Self {
         if bad.is_quota() { Refused::Quota(bad.to_string()) } else { Refused::Invalid(bad.to_string()) }
+    }
+}
+
+impl From<DeskRefusal> for Denied {
+    fn from(refusal: DeskRefusal) -> Self {
+        Denied::Refused(match refusal {
+            DeskRefusal::NoSession => Refused::NoSession,
+            DeskRefusal::Exists => Refused::Exists,
+            DeskRefusal::NotFound => Refused::NotFound,
+            DeskRefusal::Invalid(sentence) => Refused::Invalid(sentence),
+            DeskRefusal::Quota(sentence) => Refused::Quota(sentence),
+            DeskRefusal::Failed => return Denied::Failed(DeskFailed.into()),
+        })
     }
 }

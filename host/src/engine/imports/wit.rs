@@ -6,6 +6,7 @@ use wasmtime::component::Linker;
 use self::bindings::sessile::job::job;
 use self::bindings::sessile::job::session;
 use super::JobHost;
+use super::host::Denied;
 use super::host::Level;
 use super::host::Refused;
 use crate::engine::state::JobState;
@@ -14,6 +15,11 @@ mod bindings {
     wasmtime::component::bindgen!({
         path: "../guest-sdk/wit",
         world: "sessile:job/imports",
+        imports: {
+            "sessile:job/session.create": async | trappable,
+            "sessile:job/session.rename": async | trappable,
+            "sessile:job/session.delete": async | trappable,
+        },
     });
 }
 
@@ -27,9 +33,20 @@ impl From<Refused> for session::Error {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::NoSession => session::Error::NoSession,
+            Refused::Exists => session::Error::SessionExists,
+            Refused::NotFound => session::Error::NotFound,
             Refused::Invalid(sentence) => session::Error::Invalid(sentence),
             Refused::Quota(sentence) => session::Error::Quota(sentence),
         }
+    }
+}
+
+/// A refusal is for the guest; a failure of ours ends the run.
+fn told(done: Result<(), Denied>) -> wasmtime::Result<Result<(), session::Error>> {
+    match done {
+        Ok(()) => Ok(Ok(())),
+        Err(Denied::Refused(refused)) => Ok(Err(refused.into())),
+        Err(Denied::Failed(error)) => Err(error),
     }
 }
 
@@ -58,24 +75,25 @@ impl session::Host for JobHost {
         JobHost::param_names(self).into_iter().map(str::to_owned).collect()
     }
 
-    fn create(&mut self, _id: Option<String>) -> Result<String, session::Error> {
-        Err(self.create_session().into())
+    async fn create(&mut self, id: Option<String>) -> wasmtime::Result<Result<String, session::Error>> {
+        let created = told(self.create_session(id.as_deref()).await)?;
+        Ok(created.map(|()| self.session().unwrap_or_default().to_owned()))
     }
 
-    fn rename(&mut self, _id: String) -> Result<(), session::Error> {
-        Err(self.change_session("renaming a session").into())
+    async fn rename(&mut self, id: String) -> wasmtime::Result<Result<(), session::Error>> {
+        told(self.rename_session(&id).await)
     }
 
-    fn delete(&mut self) -> Result<(), session::Error> {
-        Err(self.change_session("deleting a session").into())
+    async fn delete(&mut self) -> wasmtime::Result<Result<(), session::Error>> {
+        told(self.delete_session().await)
     }
 
     fn commit(&mut self) -> Result<(), session::Error> {
-        Err(self.change_session("committing").into())
+        Err(self.end_transaction("committing").into())
     }
 
     fn rollback(&mut self) -> Result<(), session::Error> {
-        Err(self.change_session("rolling back").into())
+        Err(self.end_transaction("rolling back").into())
     }
 }
 

@@ -45,8 +45,8 @@ async fn r25_after_a_crash_accepted_jobs_are_queued_in_their_order() {
 
     let kit = after(power_cut(&kit));
     let found = kit.store.recover(now()).await.unwrap();
-    let first = QueuedJob { seq: running, job: kit.new_job("running"), attempts: 1 };
-    assert_eq!(found.queued, [first, QueuedJob { seq: second, job: waiting, attempts: 0 }]);
+    let first = QueuedJob { seq: running, job: kit.new_job("running"), attempts: 1, created: None };
+    assert_eq!(found.queued, [first, QueuedJob { seq: second, job: waiting, attempts: 0, created: None }]);
     assert_eq!((found.lost, found.compiling.len()), (0, 1));
     assert_eq!(kit.read(session.key, "f").await.unwrap(), b"committed");
     assert_eq!(kit.begin(session.key).await.dir().unwrap().read("f").unwrap(), b"committed");

@@ -35,7 +35,7 @@ async fn r22_what_a_job_wrote_is_kept_with_its_outcome() {
     make_much(&draft.dir().unwrap());
     let params = BTreeMap::from([("count".to_owned(), Some("2".to_owned())), ("gone".to_owned(), None)]);
     let changed = paths(&["a", "a/b/big.bin", "empty", "link"]);
-    draft.commit(seq, attempt, ending(Outcome::Succeeded), changed, params).await.unwrap();
+    draft.commit(seq, attempt, ending(Outcome::Succeeded), changed, params, Fate::Stays).await.unwrap();
 
     assert_eq!(kit.tree(key).await, MUCH);
     assert_eq!(kit.read(key, "a/b/big.bin").await, Some(big()));

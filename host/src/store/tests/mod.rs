@@ -2,6 +2,7 @@
 
 mod crash;
 mod drafts;
+mod fates;
 mod files;
 mod records;
 
@@ -44,6 +45,7 @@ use crate::store::CommitError;
 use crate::store::Created;
 use crate::store::Draft;
 use crate::store::Ending;
+use crate::store::Fate;
 use crate::store::NewSession;
 use crate::store::NewVersion;
 use crate::store::PageOf;
@@ -150,11 +152,12 @@ impl Kit {
             limits,
             terms: Terms::default(),
             params: BTreeMap::from([("count".to_owned(), "1".to_owned())]),
+            creator: None,
             now: now(),
         };
         match self.store.create_session(new).await.unwrap() {
             Created::New(session) => session,
-            Created::Exists => panic!("{id} exists"),
+            Created::Again(_) | Created::Exists => panic!("{id} exists"),
         }
     }
 
@@ -207,7 +210,7 @@ impl Kit {
     }
 
     async fn commit(&self, draft: Draft, seq: JobSeq, attempt: u32, changed: &[&str]) -> Result<(), CommitError> {
-        draft.commit(seq, attempt, ending(Outcome::Succeeded), paths(changed), ParamChanges::new()).await
+        draft.commit(seq, attempt, ending(Outcome::Succeeded), paths(changed), ParamChanges::new(), Fate::Stays).await
     }
 
     fn spool(&self, bytes: &[u8]) -> Spool {

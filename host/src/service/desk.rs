@@ -1,0 +1,274 @@
+//! The desk at which a running job asks for changes to sessions.
+//!
+//! Comes in: a guest's wish, through the engine.
+//! Goes out: to [`Association`], which decides purely; then to the store, the
+//! lanes and the [`Names`](super::names::Names) for what has to be done.
+//!
+//! Promise: what a creator does is durable before the guest is told (R13, R14).
+//! What a job inside a session asks for is held here until its end and is gone
+//! with the desk, unless the commit takes it along (R15, R16, R18).
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use async_trait::async_trait;
+
+use crate::engine::DeskRefusal;
+use crate::engine::SessionDesk;
+use crate::ids::SessionId;
+use crate::model::association::Association;
+use crate::model::association::Effect;
+use crate::model::association::Plan;
+use crate::model::association::Unfit;
+use crate::model::association::Wish;
+use crate::model::caller::Owner;
+use crate::model::expiry::Terms;
+use crate::model::job::JobSeq;
+use crate::model::params::ParamMap;
+use crate::model::session::QueueMode;
+use crate::model::session::Session;
+use crate::model::session::SessionKey;
+use crate::model::session::SessionLimits;
+use crate::queue::lanes::LaneKey;
+use crate::queue::lanes::Place;
+use crate::service::Service;
+use crate::service::live::InLane;
+use crate::service::live::LiveJob;
+use crate::service::names::Hold;
+use crate::service::names::Leaving;
+use crate::service::refusal::Chain;
+use crate::store::Created;
+use crate::store::NewSession;
+use crate::store::Refused;
+use crate::store::StoreError;
+
+/// One job's desk.
+pub(super) struct Desk {
+    service: Service,
+    owner: Owner,
+    seq: JobSeq,
+    live: Arc<LiveJob>,
+    /// The session that the job began in.
+    began_in: Option<SessionKey>,
+    standing: Mutex<Standing>,
+}
+
+/// How the job stands now, and what it holds for that.
+#[derive(Default)]
+struct Standing {
+    association: Association,
+    /// A creator's session.
+    created: Option<SessionKey>,
+    /// A creator's place at the head of its session's lane.
+    head: Option<Head>,
+    /// The place on which those wait who named the pending session.
+    pending: Option<Pending>,
+    leaving: Option<Leaving>,
+}
+
+/// Dropped, the lane goes on; the note that the job has its turn goes first.
+struct Head {
+    _in_lane: InLane,
+    _place: Place,
+}
+
+/// Dropped, the id is free before the lane goes on, so that those who wait find
+/// the session under it or none.
+struct Pending {
+    _hold: Hold,
+    _place: Place,
+}
+
+/// What the end of a job has to see to.
+pub(super) enum Ends {
+    /// The session, if there is one, stays what it is.
+    AsItBegan,
+    /// The session takes the id under which it is pending.
+    Renamed { to: SessionId },
+    /// The session goes.
+    Deleted,
+    /// The job's directory becomes that of the session which it created.
+    Created { session: SessionKey },
+}
+
+impl Desk {
+    pub(super) fn new(
+        service: &Service,
+        owner: &Owner,
+        seq: JobSeq,
+        live: &Arc<LiveJob>,
+        session: Option<&Session>,
+    ) -> Self {
+        let association = Association::begin(session.map(|session| session.id.clone()));
+        Self {
+            service: service.clone(),
+            owner: owner.clone(),
+            seq,
+            live: Arc::clone(live),
+            began_in: session.map(|session| session.key),
+            standing: Mutex::new(Standing { association, ..Standing::default() }),
+        }
+    }
+
+    /// What a good end of the job has to see to.
+    pub(super) fn ends(&self) -> Ends {
+        let standing = self.standing();
+        match (&standing.association, standing.created) {
+            (Association::Creator { .. }, Some(session)) => Ends::Created { session },
+            (Association::Inside { plan: Plan::Rename { to }, .. }, _) => Ends::Renamed { to: to.clone() },
+            (Association::Inside { plan: Plan::Delete, .. }, _) => Ends::Deleted,
+            (Association::Outside | Association::Creator { .. }, _)
+            | (Association::Inside { plan: Plan::Stay, .. }, _) => Ends::AsItBegan,
+        }
+    }
+
+    /// The session that the job created and did not delete.
+    pub(super) fn created(&self) -> Option<SessionKey> {
+        self.standing().created
+    }
+
+    /// Decides about a wish, does what it takes, and says where the job is then.
+    /// A guest has one call under way at most, so nobody else decides meanwhile.
+    async fn grant(&self, wish: Wish) -> Result<Option<SessionId>, DeskRefusal> {
+        let (next, effect) = self.standing().association.after(wish)?;
+        match effect {
+            Effect::Nothing => {}
+            Effect::Make { session } => self.make(session).await?,
+            Effect::RenameNow { to, .. } => self.rename_now(to).await?,
+            Effect::DeleteNow { .. } => self.delete_now().await?,
+            Effect::Reserve { id, .. } => {
+                let pending = self.reserve(id).await?;
+                self.standing().pending = Some(pending);
+            }
+            Effect::Free { .. } => self.standing().pending = None,
+            Effect::Mark { .. } => self.mark(),
+        }
+        let mut standing = self.standing();
+        standing.association = next;
+        Ok(standing.association.session().cloned())
+    }
+
+    async fn make(&self, id: SessionId) -> Result<(), DeskRefusal> {
+        let lane = self.lane(id);
+        let hold = self.hold(&lane, None)?;
+        let new = NewSession {
+            id: lane.session.clone(),
+            owner: self.owner.clone(),
+            queue: QueueMode::Wait,
+            limits: SessionLimits::default(),
+            terms: Terms::default(),
+            params: ParamMap::new(),
+            creator: Some(self.seq),
+            now: self.service.now(),
+        };
+        // First the place, then the session: whoever sees the session comes after.
+        let head = self.head_of(lane);
+        let session = match self.service.inner.store.create_session(new).await.map_err(refusal)? {
+            Created::New(session) | Created::Again(session) => session,
+            Created::Exists => return Err(DeskRefusal::Exists),
+        };
+        drop(hold);
+        self.live.enter(Some(session.key));
+        let mut standing = self.standing();
+        (standing.created, standing.head) = (Some(session.key), Some(head));
+        Ok(())
+    }
+
+    async fn rename_now(&self, to: SessionId) -> Result<(), DeskRefusal> {
+        let session = self.created().ok_or(DeskRefusal::NoSession)?;
+        let lane = self.lane(to);
+        let hold = self.hold(&lane, Some(session))?;
+        let head = self.head_of(lane.clone());
+        self.service.inner.store.rename_session(session, lane.session).await.map_err(refusal)?;
+        drop(hold);
+        // Those who waited under the old id are released (R17).
+        self.standing().head = Some(head);
+        Ok(())
+    }
+
+    async fn delete_now(&self) -> Result<(), DeskRefusal> {
+        let session = self.created().ok_or(DeskRefusal::NoSession)?;
+        self.service.inner.store.remove_session(session).await.map_err(refusal)?;
+        self.live.enter(None);
+        let mut standing = self.standing();
+        (standing.created, standing.head) = (None, None);
+        Ok(())
+    }
+
+    async fn reserve(&self, id: SessionId) -> Result<Pending, DeskRefusal> {
+        let lane = self.lane(id);
+        let hold = self.hold(&lane, self.began_in)?;
+        let place = self.service.inner.lanes.join_front(lane.clone());
+        // The id is held, so nobody can make such a session after this look.
+        let store = &self.service.inner.store;
+        if store.is_named(&lane.owner, &lane.session).await.map_err(refusal)? {
+            return Err(DeskRefusal::Exists);
+        }
+        Ok(Pending { _hold: hold, _place: place })
+    }
+
+    fn mark(&self) {
+        let mut standing = self.standing();
+        standing.pending = None;
+        standing.leaving = self.began_in.map(|session| self.service.inner.names.leave(session));
+    }
+
+    fn head_of(&self, lane: LaneKey) -> Head {
+        let place = self.service.inner.lanes.join_front(lane.clone());
+        Head { _in_lane: self.service.inner.live.take_lane(lane, &self.live), _place: place }
+    }
+
+    fn hold(&self, lane: &LaneKey, session: Option<SessionKey>) -> Result<Hold, DeskRefusal> {
+        self.service.inner.names.hold(lane.clone(), session).ok_or(DeskRefusal::Exists)
+    }
+
+    fn lane(&self, session: SessionId) -> LaneKey {
+        LaneKey { owner: self.owner.clone(), session }
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        // Nothing here panics while it holds the lock, and no await lies in between.
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl SessionDesk for Desk {
+    async fn create(&self, id: Option<SessionId>) -> Result<Option<SessionId>, DeskRefusal> {
+        self.grant(Wish::Create(id.unwrap_or_else(SessionId::random))).await
+    }
+
+    async fn rename(&self, to: SessionId) -> Result<Option<SessionId>, DeskRefusal> {
+        self.grant(Wish::Rename(to)).await
+    }
+
+    async fn delete(&self) -> Result<Option<SessionId>, DeskRefusal> {
+        self.grant(Wish::Delete).await
+    }
+}
+
+impl From<Unfit> for DeskRefusal {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::NoSession => DeskRefusal::NoSession,
+            Unfit::InSession => DeskRefusal::Exists,
+            Unfit::Deleted => DeskRefusal::NotFound,
+        }
+    }
+}
+
+fn refusal(error: StoreError) -> DeskRefusal {
+    match error {
+        StoreError::Refused(Refused::SessionExists(_)) => DeskRefusal::Exists,
+        // It was dropped from outside, and the job is being stopped.
+        StoreError::Refused(Refused::SessionGone) => DeskRefusal::NotFound,
+        StoreError::Refused(refused) => DeskRefusal::Invalid(refused.to_string()),
+        StoreError::Busy => DeskRefusal::Quota("the server has too much to write; try again".to_owned()),
+        error => {
+            tracing::error!(error = %Chain(&error), "a job's session could not be changed");
+            DeskRefusal::Failed
+        }
+    }
+}
