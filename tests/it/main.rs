@@ -9,6 +9,9 @@
 // A job, its session, its turn.
 mod association;
 mod serialisation;
+mod creating;
+mod pending;
+mod releasing;
 mod transactions;
 mod every_change;
 mod durability;

@@ -1,10 +1,11 @@
 //! The engine from outside, with guests of a few lines each.
 
+mod desk;
+
 use std::path::Path;
 use std::time::Duration;
 use std::time::Instant;
 
-use async_trait::async_trait;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use tempfile::TempDir;
@@ -55,24 +56,6 @@ const SLEEP: &str = "(i32.store (i32.const 416) (i32.const 1)) (i64.store (i32.c
 
 const NOSPC: i32 = 51;
 const NOTSUP: i32 = 58;
-
-/// Refuses everything; what is allowed is not the engine's business.
-struct ClosedDesk;
-
-#[async_trait]
-impl SessionDesk for ClosedDesk {
-    async fn create(&self, _: Option<SessionId>) -> Result<Option<SessionId>, DeskRefusal> {
-        Err(DeskRefusal::Exists)
-    }
-
-    async fn rename(&self, _: SessionId) -> Result<Option<SessionId>, DeskRefusal> {
-        Err(DeskRefusal::NotFound)
-    }
-
-    async fn delete(&self) -> Result<Option<SessionId>, DeskRefusal> {
-        Err(DeskRefusal::Failed)
-    }
-}
 
 /// A server's engine, a session's directory and a job's limits.
 struct Bench {
@@ -125,7 +108,7 @@ impl Bench {
             has_links: false,
             disk: DiskAllowance { bytes_used: 0, bytes_max: self.bytes_max, files_used: 0, files_max: 10 },
             live: Arc::new(Live::new(self.limits.output_bytes)),
-            desk: Arc::new(ClosedDesk),
+            desk: Arc::new(desk::ClosedDesk),
             stop: self.stop.clone(),
         }
     }
