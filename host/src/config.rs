@@ -34,6 +34,8 @@ pub struct Config {
     pub sweep_interval: Duration,
     /// How long running jobs may go on after SIGTERM.
     pub drain_timeout: Duration,
+    /// How long a streaming run waits for a client that does not read.
+    pub reply_timeout: Duration,
     /// Where working copies lie; by default in memory, if there is room.
     pub work: Option<PathBuf>,
     /// What working copies may hold together in memory.
@@ -85,13 +87,14 @@ struct Layer {
     unknown_sessions: Option<UnknownWord>,
     sweep_interval_ms: Option<u64>,
     drain_timeout_ms: Option<u64>,
+    reply_timeout_ms: Option<u64>,
     work: Option<PathBuf>,
     work_bytes_max: Option<u64>,
     log: Option<LogFormat>,
 }
 
 /// The settings by name, and whether their value is a number.
-const SETTINGS: [(&str, bool); 10] = [
+const SETTINGS: [(&str, bool); 11] = [
     ("data", false),
     ("listen", false),
     ("slots", true),
@@ -99,6 +102,7 @@ const SETTINGS: [(&str, bool); 10] = [
     ("unknown_sessions", false),
     ("sweep_interval_ms", true),
     ("drain_timeout_ms", true),
+    ("reply_timeout_ms", true),
     ("work", false),
     ("work_bytes_max", true),
     ("log", false),
@@ -159,6 +163,12 @@ impl Config {
                 0,
                 3_600_000,
             )?),
+            reply_timeout: Duration::from_millis(in_range(
+                "reply_timeout_ms",
+                layer.reply_timeout_ms.unwrap_or(limits::REPLY_TIMEOUT_DEFAULT.as_millis() as u64),
+                1,
+                3_600_000,
+            )?),
             work: layer.work,
             work_bytes_max: layer.work_bytes_max.unwrap_or(1 << 30),
             log: layer.log.unwrap_or_default(),
@@ -217,6 +227,7 @@ impl Layer {
             unknown_sessions: self.unknown_sessions.or(below.unknown_sessions),
             sweep_interval_ms: self.sweep_interval_ms.or(below.sweep_interval_ms),
             drain_timeout_ms: self.drain_timeout_ms.or(below.drain_timeout_ms),
+            reply_timeout_ms: self.reply_timeout_ms.or(below.reply_timeout_ms),
             work: self.work.or(below.work),
             work_bytes_max: self.work_bytes_max.or(below.work_bytes_max),
             log: self.log.or(below.log),

@@ -64,6 +64,16 @@ pub const MEMORY_BYTES_MIN: u64 = 64 << 10;
 pub const OUTPUT_BYTES_DEFAULT: u64 = 1 << 20;
 /// Each of stdout and stderr: both are kept in memory while the job runs.
 pub const OUTPUT_BYTES_MAX: u64 = 16 << 20;
+/// The stdout of a streaming run, unless it asks for less: it is counted, not kept.
+pub const STREAM_BYTES_MAX: u64 = 1 << 30;
+/// What lies between a streaming run and its client in each direction. Larger
+/// saves no time, smaller makes guest and client wait for each other more often.
+pub const PIPE_BYTES_MAX: usize = 256 << 10;
+/// What is handed over at once of it.
+pub const PIPE_PIECE_BYTES_MAX: usize = 64 << 10;
+/// Of a request body that the guest did not read, this much is read and thrown
+/// away, so that a client which writes before it reads gets its answer.
+pub const LEFTOVER_BYTES_MAX: usize = 64 << 20;
 /// All files of one session together.
 pub const SESSION_BYTES_MAX: u64 = 1 << 30;
 /// Files, directories and links of one session.
@@ -113,6 +123,8 @@ pub const WRITES_PER_COMMIT_MAX: usize = 512;
 /// Modules kept loaded: each holds mappings of its code, and the kernel allows 65,530.
 pub const MODULES_LOADED_MAX: usize = 1_000;
 
+/// How long a streaming run waits for a client that does not read, unless configured (R30).
+pub const REPLY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// How long a request may wait for its answer with `Prefer: wait`.
 pub const WAIT_MAX: Duration = Duration::from_secs(300);
 /// Items of a list, unless asked for.

@@ -92,6 +92,7 @@ fn start_and_serve(config: Config) -> Result<(), ServeError> {
         queue_max: config.queue_max,
         unknown_sessions: config.unknown_sessions,
         sweep_interval: config.sweep_interval,
+        reply_timeout: config.reply_timeout,
     };
     let served = runtime.block_on(run(&config, store.clone(), engine, settings));
     // What a task still holds must go before the store closes: the last handle

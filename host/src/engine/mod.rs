@@ -13,6 +13,8 @@
 mod order;
 mod live;
 mod output;
+mod pipe;
+mod stdio;
 mod module;
 mod config;
 mod cache;
@@ -39,6 +41,11 @@ pub use self::order::RunOrder;
 pub use self::order::SessionDesk;
 pub use self::order::Touched;
 pub use self::output::Output;
+pub use self::pipe::NobodyReads;
+pub use self::pipe::Piece;
+pub use self::pipe::Pipe;
+pub use self::stdio::Stdin;
+pub use self::stdio::Stdout;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::Live;
 use crate::engine::Program;
+use crate::engine::Stdin;
+use crate::engine::Stdout;
 use crate::ids::JobId;
 use crate::ids::SessionId;
 use crate::limits::TOUCHED_MAX;
@@ -25,7 +27,10 @@ pub struct RunOrder {
     pub program: Program,
     /// The guest's argv\[0\].
     pub module_name: String,
+    /// Arguments and environment; stdin is beside them.
     pub inputs: Inputs,
+    pub stdin: Stdin,
+    pub stdout: Stdout,
     pub limits: JobLimits,
     pub job: JobId,
     /// 1 for the first run of the job.

@@ -44,7 +44,7 @@ struct Extent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the job printed more than its limit of {bytes_max} bytes")]
 pub(super) struct OverLimit {
-    bytes_max: usize,
+    pub(super) bytes_max: u64,
 }
 
 impl Output {
@@ -106,7 +106,7 @@ impl Output {
             extent.len = len;
             grew
         });
-        if fits { Ok(()) } else { Err(OverLimit { bytes_max: self.bytes_max }) }
+        if fits { Ok(()) } else { Err(OverLimit { bytes_max: self.bytes_max as u64 }) }
     }
 
     /// Says that nothing will come any more.
@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(output.push(b"abc"), Ok(()));
         assert_eq!(output.push(b"defg"), Err(OverLimit { bytes_max: 5 }));
         assert_eq!(output.push(b"h"), Err(OverLimit { bytes_max: 5 }));
-        assert_eq!(output.printed(), Printed { bytes: b"abcde".to_vec(), truncated: true });
+        assert_eq!(output.printed(), Printed { bytes: b"abcde".to_vec(), passed_on: 0, truncated: true });
     }
 
     #[test]

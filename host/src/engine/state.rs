@@ -19,6 +19,10 @@ use super::limiter::Meter;
 use super::order::RunOrder;
 use super::order::Touched;
 use super::output::Printer;
+use super::stdio::Inflow;
+use super::stdio::Outflow;
+use super::stdio::Stdin;
+use super::stdio::Stdout;
 use crate::limits::HOSTCALL_BYTES_MAX;
 use crate::model::params::ParamChanges;
 
@@ -40,15 +44,21 @@ pub(super) struct Left {
 impl JobState {
     /// For a run that began at `begin`.
     pub(super) fn new(mut order: RunOrder, begin: Instant) -> wasmtime::Result<Self> {
-        let stdin = std::mem::take(&mut order.inputs.stdin);
+        let stdin = std::mem::replace(&mut order.stdin, Stdin::Bytes(Vec::new()));
         let mut wasi = WasiCtxBuilder::new();
         // File operations happen in place on this thread, which has nothing else to do: faster,
         // and none can be under way after the guest is gone. Before the directory, which keeps it.
         wasi.allow_blocking_current_thread(true);
         wasi.arg(&order.module_name).args(&order.inputs.args);
         wasi.envs(&environment(&order));
-        wasi.stdin(MemoryInputPipe::new(stdin));
-        wasi.stdout(Printer(order.live.stdout.clone()));
+        match stdin {
+            Stdin::Bytes(bytes) => wasi.stdin(MemoryInputPipe::new(bytes)),
+            Stdin::Stream(pipe) => wasi.stdin(Inflow(pipe)),
+        };
+        match &order.stdout {
+            Stdout::Kept => wasi.stdout(Printer(order.live.stdout.clone())),
+            Stdout::Stream { pipe, bytes_max } => wasi.stdout(Outflow { pipe: pipe.clone(), bytes_max: *bytes_max }),
+        };
         wasi.stderr(Printer(order.live.stderr.clone()));
         wasi.max_random_size(HOSTCALL_BYTES_MAX as u64);
         // The builder takes a name only; this one leads to the open handle and nowhere else.

@@ -99,6 +99,8 @@ impl Bench {
             program,
             module_name: "guest".to_owned(),
             inputs: Inputs::default(),
+            stdin: Stdin::Bytes(Vec::new()),
+            stdout: Stdout::Kept,
             limits: self.limits,
             job: "j".parse().unwrap(),
             attempt: 1,

@@ -19,45 +19,46 @@ use crate::ids::Digest;
 use crate::ids::JobId;
 use crate::ids::SessionId;
 use crate::limits;
+use crate::model::job::Delivery;
 use crate::model::job::Inputs;
 use crate::model::job::JobLimits;
 use crate::model::job::OnCrash;
 use crate::service::jobs::JobOrder;
 
 /// `POST /v1/jobs`. Serialised again only for its fingerprint.
-#[derive(Deserialize, Serialize)]
+#[derive(Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct JobForm {
     id: Option<String>,
-    module: String,
+    pub(super) module: String,
     #[serde(default)]
-    args: Vec<String>,
+    pub(super) args: Vec<String>,
     #[serde(default)]
-    env: BTreeMap<String, String>,
+    pub(super) env: BTreeMap<String, String>,
     stdin: Option<String>,
     stdin_base64: Option<String>,
     session: Option<String>,
     session_key: Option<String>,
-    queue: Option<QueueWord>,
+    pub(super) queue: Option<QueueWord>,
     #[serde(default)]
-    limits: LimitsForm,
+    pub(super) limits: LimitsForm,
     priority: Option<serde_json::Value>,
     not_before: Option<serde_json::Value>,
     retries: Option<u32>,
     #[serde(default)]
     labels: BTreeMap<String, String>,
     #[serde(default)]
-    params_in_env: bool,
+    pub(super) params_in_env: bool,
     commit: Option<bool>,
     on_crash: Option<OnCrashWord>,
 }
 
 #[derive(Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-struct LimitsForm {
-    wall_ms: Option<u64>,
-    cpu_ms: Option<u64>,
-    memory_bytes: Option<u64>,
+pub(super) struct LimitsForm {
+    pub(super) wall_ms: Option<u64>,
+    pub(super) cpu_ms: Option<u64>,
+    pub(super) memory_bytes: Option<u64>,
     output_bytes: Option<u64>,
 }
 
@@ -69,6 +70,11 @@ enum OnCrashWord {
 }
 
 impl JobForm {
+    /// The request for a job that says nothing but its module.
+    pub(super) fn of(module: String) -> Self {
+        Self { module, ..Self::default() }
+    }
+
     /// The order that this request stands for. `header` is the session that the
     /// header `Session-Id` names.
     pub(super) fn order(mut self, header: Option<&str>) -> Result<JobOrder, Problem> {
@@ -98,6 +104,7 @@ impl JobForm {
                 None | Some(OnCrashWord::Rerun) => OnCrash::Rerun,
                 Some(OnCrashWord::Fail) => OnCrash::Fail,
             },
+            delivery: Delivery::Stored,
             labels: checked_labels(self.labels)?,
             fingerprint,
         })
@@ -148,7 +155,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn bounded(name: &str, asked: Option<u64>, least: u64, most: u64, default: u64) -> Result<u64, Problem> {
+pub(super) fn bounded(name: &str, asked: Option<u64>, least: u64, most: u64, default: u64) -> Result<u64, Problem> {
     match asked {
         None => Ok(default),
         Some(value) if (least..=most).contains(&value) => Ok(value),

@@ -11,6 +11,7 @@
 //! Files follow the nouns of the API, one each.
 
 pub mod server;
+mod line;
 mod problem;
 mod wire;
 mod auth;
@@ -25,6 +26,8 @@ mod jobs;
 mod job_form;
 mod job_view;
 mod output;
+mod run;
+mod run_form;
 mod admin;
 
 use axum::Router;
@@ -69,6 +72,7 @@ pub fn router(service: Service) -> Router {
         .route("/jobs/{id}/stdout", get(output::stdout))
         .route("/jobs/{id}/stderr", get(output::stderr))
         .route("/jobs/{id}/cancel", post(jobs::cancel))
+        .route("/run/{module}", post(run::run))
         .route("/admin/tenants", post(admin::create_tenant).get(admin::tenants))
         .route("/admin/tenants/{tenant}", get(admin::tenant).delete(admin::delete_tenant))
         .route("/admin/tenants/{tenant}/keys", post(admin::create_key).get(admin::keys))

@@ -31,6 +31,7 @@ pub enum Code {
     Conflict,
     SessionBusy,
     PreconditionFailed,
+    JobFailed,
     PayloadTooLarge,
     UnsupportedMediaType,
     RangeNotSatisfiable,
@@ -53,7 +54,7 @@ struct Sheet {
 }
 
 impl Code {
-    const ALL: [Code; 18] = [
+    const ALL: [Code; 19] = [
         Code::InvalidRequest,
         Code::Unauthorized,
         Code::Forbidden,
@@ -62,6 +63,7 @@ impl Code {
         Code::Conflict,
         Code::SessionBusy,
         Code::PreconditionFailed,
+        Code::JobFailed,
         Code::PayloadTooLarge,
         Code::UnsupportedMediaType,
         Code::RangeNotSatisfiable,
@@ -124,6 +126,12 @@ impl Code {
                 StatusCode::PRECONDITION_FAILED,
                 "The thing is not as the request expects",
                 "Read it again, and send the request with the new `ETag`.",
+            ),
+            Code::JobFailed => sheet(
+                "job-failed",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The job did not succeed, and had printed nothing",
+                "`detail` says how it ended, `reason` and `exit_code` say it to programs. Nothing that it did was kept. Its record has its stderr: `GET /v1/jobs/{job_id}/stderr`.",
             ),
             Code::PayloadTooLarge => sheet(
                 "payload-too-large",
@@ -194,12 +202,29 @@ impl Code {
 pub struct Problem {
     code: Code,
     detail: Cow<'static, str>,
+    job: Option<Box<EndedJob>>,
+}
+
+/// The job that a problem is about, for programs.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct EndedJob {
+    pub(super) job_id: String,
+    pub(super) state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) exit_code: Option<i32>,
 }
 
 impl Problem {
     /// A refusal with its own sentence.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into() }
+        Self { code, detail: detail.into(), job: None }
+    }
+
+    /// The same, about a job.
+    pub(super) fn of_job(self, job: EndedJob) -> Self {
+        Self { job: Some(Box::new(job)), ..self }
     }
 
     /// Something about the request itself is wrong.
@@ -220,6 +245,8 @@ struct ProblemBody<'a> {
     status: u16,
     detail: &'a str,
     code: &'a str,
+    #[serde(flatten)]
+    job: Option<&'a EndedJob>,
 }
 
 impl IntoResponse for Problem {
@@ -231,6 +258,7 @@ impl IntoResponse for Problem {
             status: sheet.status.as_u16(),
             detail: &self.detail,
             code: sheet.word,
+            job: self.job.as_deref(),
         };
         let body = serde_json::to_vec(&body).expect("strings and a number always make JSON");
         let mut response = Response::new(Body::from(body));
@@ -256,6 +284,7 @@ impl From<Refusal> for Problem {
             Refusal::NoSession(_)
             | Refusal::SessionGone
             | Refusal::NoJob(_)
+            | Refusal::NotKept(_)
             | Refusal::NoModule(_)
             | Refusal::NoFile(_)
             | Refusal::NoParam(_)

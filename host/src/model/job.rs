@@ -54,6 +54,16 @@ pub enum OnCrash {
     Fail,
 }
 
+/// How a job's stdin and stdout travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// With the request, and on record: the job depends on no connection.
+    Stored,
+    /// As the client sends and reads: the job ends with its connection (R31),
+    /// so it never runs again after a crash.
+    Streamed,
+}
+
 /// What the guest is given, apart from its session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inputs {
@@ -87,6 +97,7 @@ pub struct NewJob {
     pub inputs: Inputs,
     pub limits: JobLimits,
     pub on_crash: OnCrash,
+    pub delivery: Delivery,
     pub labels: BTreeMap<String, String>,
     /// Of the request as the client sent it, so that a retry is known (R2).
     pub fingerprint: Digest,
@@ -151,8 +162,17 @@ pub struct Spent {
 pub struct Printed {
     /// The bytes up to the limit.
     pub bytes: Vec<u8>,
+    /// How many bytes went to the client as they came, and are not kept.
+    pub passed_on: u64,
     /// Whether there was more.
     pub truncated: bool,
+}
+
+impl Printed {
+    /// How many bytes were printed, up to the limit.
+    pub fn size_bytes(&self) -> u64 {
+        self.bytes.len() as u64 + self.passed_on
+    }
 }
 
 /// How far the guest says it is.
@@ -172,6 +192,7 @@ pub struct Job {
     pub module: ModuleName,
     pub version: u32,
     pub digest: Digest,
+    pub delivery: Delivery,
     pub session: Option<NamedSession>,
     /// Whether it runs, or ran, inside that session; before it starts, whether
     /// that session existed when it was accepted.

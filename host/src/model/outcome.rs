@@ -96,6 +96,14 @@ impl Outcome {
         Outcome::Failed { reason, exit_code: None, detail: cut(detail.into()) }
     }
 
+    /// Why it failed, if it failed.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Outcome::Failed { reason, .. } => Some(*reason),
+            Outcome::Succeeded | Outcome::Cancelled { .. } => None,
+        }
+    }
+
     /// A guest that ended by itself with `code`; 0 is success (R22).
     pub fn exited(code: i32) -> Self {
         if code == 0 {

@@ -160,7 +160,8 @@ impl Desk {
             limits: SessionLimits::default(),
             terms: Terms::default(),
             params: ParamMap::new(),
-            creator: Some(self.seq),
+            // A run that is not on record is never made again, so it needs no remembering.
+            creator: Some(self.seq).filter(|seq| seq.0 > 0),
             now: self.service.now(),
         };
         // First the place, then the session: whoever sees the session comes after.

@@ -227,6 +227,7 @@ mod tests {
             queue_max: 10,
             unknown_sessions: UnknownSessions::Serialize,
             sweep_interval: Duration::from_secs(3_600),
+            reply_timeout: Duration::from_secs(30),
         };
         Service::start(store, engine, settings, clock.clone()).await.unwrap()
     }

@@ -10,11 +10,14 @@ use std::sync::Arc;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use crate::clock::Timestamp;
 use crate::engine::Output;
 use crate::ids::Digest;
 use crate::ids::JobId;
 use crate::ids::SessionId;
+use crate::limits;
 use crate::model::caller::Owner;
+use crate::model::job::Delivery;
 use crate::model::job::Inputs;
 use crate::model::job::Job;
 use crate::model::job::JobLimits;
@@ -23,6 +26,7 @@ use crate::model::job::NewJob;
 use crate::model::job::OnCrash;
 use crate::model::job::Progress;
 use crate::model::module::ModuleRef;
+use crate::model::module::ModuleVersion;
 use crate::model::session::QueueMode;
 use crate::model::session::Session;
 use crate::queue::admission;
@@ -32,10 +36,13 @@ use crate::queue::admission::Named;
 use crate::queue::lanes::LaneKey;
 use crate::queue::lanes::Place;
 use crate::service::Service;
+use crate::service::journey::Walk;
 use crate::service::live::JobKey;
 use crate::service::live::Listed;
 use crate::service::live::LiveJob;
+use crate::service::record::Record;
 use crate::service::refusal::Refusal;
+use crate::service::stream::Client;
 use crate::store::Accepted;
 use crate::store::JobFilter;
 use crate::store::Page;
@@ -59,6 +66,7 @@ pub struct JobOrder {
     pub inputs: Inputs,
     pub limits: JobLimits,
     pub on_crash: OnCrash,
+    pub delivery: Delivery,
     pub labels: BTreeMap<String, String>,
     /// Of the request as it was sent, so that a retry is known (R2).
     pub fingerprint: Digest,
@@ -80,6 +88,37 @@ pub enum Printout {
     Growing(Arc<Output>),
 }
 
+impl JobOrder {
+    /// The job that comes of it, of a module that was found.
+    pub(super) fn into_job(
+        self,
+        owner: &Owner,
+        id: &JobId,
+        version: ModuleVersion,
+        session: Option<&Session>,
+        now: Timestamp,
+    ) -> NewJob {
+        // Under a pending id nothing is certain yet, so the job looks again at its start.
+        let key = session.filter(|session| session.state.takes_requests()).map(|session| session.key);
+        NewJob {
+            id: id.clone(),
+            owner: owner.clone(),
+            module: version.name,
+            version: version.version,
+            digest: version.digest,
+            kind: version.kind,
+            session: self.session.map(|id| NamedSession { id, key }),
+            inputs: self.inputs,
+            limits: self.limits,
+            on_crash: self.on_crash,
+            delivery: self.delivery,
+            labels: self.labels,
+            fingerprint: self.fingerprint,
+            created_at: now,
+        }
+    }
+}
+
 impl Service {
     /// Hands in a job; durable when this answers. The same id with the same
     /// request gives the job that was accepted then, and runs nothing (R2).
@@ -93,7 +132,7 @@ impl Service {
         };
         let accepted = match known {
             Some(accepted) => accepted,
-            None => self.accept(owner, &id, order).await?,
+            None => self.accept(owner, &id, order, None).await?,
         };
         match accepted {
             Accepted::New(_) => self.job(owner, &id).await,
@@ -104,30 +143,23 @@ impl Service {
         }
     }
 
-    async fn accept(&self, owner: &Owner, id: &JobId, order: JobOrder) -> Result<Accepted, Refusal> {
+    /// Records a job and sends it on its walk, with its client if it is a
+    /// streaming run.
+    pub(super) async fn accept(
+        &self,
+        owner: &Owner,
+        id: &JobId,
+        order: JobOrder,
+        client: Option<Client>,
+    ) -> Result<Accepted, Refusal> {
         let version = self.runnable(&owner.tenant, &order.module).await?;
         let session = match &order.session {
             Some(id) => self.named(owner, id).await?,
             None => None,
         };
-        // Under a pending id nothing is certain yet, so the job looks again at its start.
-        let key = session.as_ref().filter(|session| session.state.takes_requests()).map(|session| session.key);
-        let job = NewJob {
-            id: id.clone(),
-            owner: owner.clone(),
-            module: version.name,
-            version: version.version,
-            digest: version.digest,
-            kind: version.kind,
-            session: order.session.map(|id| NamedSession { id, key }),
-            inputs: order.inputs,
-            limits: order.limits,
-            on_crash: order.on_crash,
-            labels: order.labels,
-            fingerprint: order.fingerprint,
-            created_at: self.now(),
-        };
-        let entry = self.enter(&job, session.as_ref(), order.queue)?;
+        let queue = order.queue;
+        let job = order.into_job(owner, id, version, session.as_ref(), self.now());
+        let entry = self.enter(&job, session.as_ref(), queue)?;
         // From here on the job may be durable at any moment, so the rest must
         // not depend on a client that waits.
         let service = self.clone();
@@ -135,7 +167,8 @@ impl Service {
             let Entry { listed, place, receipt } = entry;
             let accepted = receipt.await?;
             if let (Accepted::New(seq), Some(listed)) = (&accepted, listed) {
-                service.set_out(QueuedJob { seq: *seq, job, attempts: 0, created: None }, listed, place, None);
+                let queued = QueuedJob { seq: *seq, job, attempts: 0, created: None };
+                service.set_out(Walk { queued, listed, record: Record::Stored, client, ahead: None }, place);
             }
             Ok(accepted)
         });
@@ -147,7 +180,7 @@ impl Service {
         let _door = self.inner.door.lock().unwrap_or_else(PoisonError::into_inner);
         let named = job.session.as_ref().map(|named| &named.id);
         let place = self.admit(&job.owner, named, session, queue)?;
-        let listed = self.inner.live.enter(LiveJob::new(key_of(job), job.limits.output_bytes));
+        let listed = self.inner.live.enter(live_job(job));
         Ok(Entry { listed, place, receipt: self.inner.store.accept(job.clone()) })
     }
 
@@ -164,7 +197,8 @@ impl Service {
         let lane = named.map(|id| LaneKey { owner: owner.clone(), session: id.clone() });
         let facts = Facts {
             draining: self.is_draining(),
-            jobs_live: inner.live.count(),
+            // Records that wait to be written are held in memory too.
+            jobs_live: inner.live.count().max(inner.unrecorded.count()),
             named: lane.as_ref().map(|lane| {
                 let length = inner.lanes.length(lane);
                 Named {
@@ -197,23 +231,22 @@ impl Service {
             let lane = LaneKey { owner: queued.job.owner.clone(), session: session.clone() };
             self.inner.lanes.join(lane)
         });
-        let job = &queued.job;
-        let listed = self.inner.live.enter(LiveJob::new(key_of(job), job.limits.output_bytes));
+        let listed = self.inner.live.enter(live_job(&queued.job));
         let listed = listed.expect("the store has one job of a name, and nobody else is in yet");
-        self.set_out(queued, listed, place, ahead);
+        self.set_out(Walk { queued, listed, record: Record::Stored, client: None, ahead }, place);
     }
 
-    /// Sends an accepted job on its walk. `ahead` is held to its end.
-    fn set_out(&self, queued: QueuedJob, listed: Listed, place: Option<Place>, ahead: Option<Place>) {
+    /// Sends an accepted job on its walk.
+    pub(super) fn set_out(&self, walk: Walk, place: Option<Place>) {
         let service = self.clone();
-        self.inner.tasks.spawn(async move {
-            service.walk(queued, listed, place).await;
-            drop(ahead);
-        });
+        self.inner.tasks.spawn(async move { service.walk(walk, place).await });
     }
 
-    /// A job on record.
+    /// A job, on record or about to be.
     pub async fn job(&self, owner: &Owner, id: &JobId) -> Result<Job, Refusal> {
+        if let Some(job) = self.inner.unrecorded.look(owner, id).await {
+            return Ok(job);
+        }
         let job = self.inner.store.job(owner, id).await?;
         job.ok_or_else(|| Refusal::NoJob(id.clone()))
     }
@@ -257,6 +290,9 @@ impl Service {
     /// What a job printed, or prints.
     pub async fn printout(&self, owner: &Owner, id: &JobId, stream: Stream) -> Result<Printout, Refusal> {
         let job = self.job(owner, id).await?;
+        if (job.delivery, stream) == (Delivery::Streamed, Stream::Stdout) {
+            return Err(Refusal::NotKept(id.clone()));
+        }
         if let Some(live) = self.inner.live.get(&JobKey { owner: job.owner.clone(), id: job.id.clone() }) {
             let output = match stream {
                 Stream::Stdout => &live.live.stdout,
@@ -268,6 +304,12 @@ impl Service {
     }
 }
 
-fn key_of(job: &NewJob) -> JobKey {
-    JobKey { owner: job.owner.clone(), id: job.id.clone() }
+/// A job before it is listed among those that have not ended.
+pub(super) fn live_job(job: &NewJob) -> LiveJob {
+    let kept_bytes_max = match job.delivery {
+        Delivery::Stored => job.limits.output_bytes,
+        // Only stderr is kept.
+        Delivery::Streamed => job.limits.output_bytes.min(limits::OUTPUT_BYTES_DEFAULT),
+    };
+    LiveJob::new(JobKey { owner: job.owner.clone(), id: job.id.clone() }, kept_bytes_max)
 }

@@ -14,8 +14,9 @@ use crate::engine::DiskAllowance;
 use crate::engine::Ran;
 use crate::engine::RunOrder;
 use crate::engine::SessionDesk;
+use crate::engine::Stdin;
+use crate::engine::Stdout;
 use crate::engine::Touched;
-use crate::model::job::JobSeq;
 use crate::model::job::NewJob;
 use crate::model::job::Printed;
 use crate::model::job::Spent;
@@ -28,13 +29,16 @@ use crate::model::session::Session;
 use crate::model::session::SessionKey;
 use crate::queue::lanes::LaneKey;
 use crate::queue::lanes::Place;
+use crate::queue::lanes::Turn;
 use crate::queue::slots::Slot;
 use crate::service::Service;
 use crate::service::desk::Desk;
 use crate::service::desk::Ends;
 use crate::service::live::Listed;
 use crate::service::live::LiveJob;
+use crate::service::record::Record;
 use crate::service::refusal::Chain;
+use crate::service::stream::Client;
 use crate::store::CommitError;
 use crate::store::Draft;
 use crate::store::Ending;
@@ -42,6 +46,26 @@ use crate::store::Fate;
 use crate::store::QueuedJob;
 use crate::store::Refused;
 use crate::store::StoreError;
+
+/// A job on its walk.
+pub(super) struct Walk {
+    pub(super) queued: QueuedJob,
+    /// Those who wait for the job are told when this is dropped.
+    pub(super) listed: Listed,
+    pub(super) record: Record,
+    /// Who sends the job's stdin and reads its stdout meanwhile, if it is a
+    /// streaming run.
+    pub(super) client: Option<Client>,
+    /// The head of the lane of a session that an earlier attempt made; held to
+    /// the end.
+    pub(super) ahead: Option<Place>,
+}
+
+impl Walk {
+    fn live(&self) -> &Arc<LiveJob> {
+        &self.listed.job
+    }
+}
 
 /// Why a walk ends before its guest could run.
 enum Halt {
@@ -61,46 +85,66 @@ impl From<StoreError> for Halt {
 }
 
 impl Service {
-    /// Walks `queued` to its end.
-    pub(super) async fn walk(&self, queued: QueuedJob, listed: Listed, place: Option<Place>) {
-        // `listed` is dropped last: whatever happens below, those who wait are told.
-        let live = Arc::clone(&listed.job);
-        let has_lane = place.is_some();
-        let ended = self.walk_in_turn(&queued, &live, place, has_lane).await;
+    /// Walks to the job's end.
+    pub(super) async fn walk(&self, walk: Walk, place: Option<Place>) {
+        let mut turn = None;
+        let ended = self.walk_watched(&walk, place, &mut turn).await;
         let ended = match ended {
-            Err(Halt::Cancelled) => {
-                // It never ran, so there is nothing to undo but its place in the line.
-                let outcome = cancelled(&live);
-                self.inner.store.end(queued.seq, queued.attempts, self.unstarted(outcome)).await.map_err(Halt::Store)
-            }
+            // They never ran, so there is nothing to undo but their place in the line.
+            Err(Halt::Cancelled) => self.end_unstarted(&walk, cancelled(walk.live())).await,
+            // Nobody would be there to read the answer after the next start.
+            Err(Halt::Drained) if walk.client.is_some() => self.end_unstarted(&walk, drained()).await,
             ended => ended,
         };
+        let Walk { queued, listed, client, ahead, .. } = walk;
+        drop(listed);
         let job = &queued.job;
-        match ended {
-            Ok(()) => {}
+        match &ended {
+            Ok(_) => {}
             Err(Halt::Drained) => tracing::debug!(job = %job.id, "left in the queue for the next start"),
             Err(Halt::Cancelled) => unreachable!("a cancel was turned into an end above"),
             Err(Halt::Store(error)) => tracing::error!(
-                job = %job.id, tenant = %job.owner.tenant, error = %Chain(&error),
+                job = %job.id, tenant = %job.owner.tenant, error = %Chain(error),
                 "the end of a job could not be recorded; the next start of the server will take it up"
             ),
         }
+        if let Some(client) = &client {
+            client.tell(ended.ok());
+            self.until_read(client).await;
+        }
+        drop(ahead);
+        drop(turn);
     }
 
-    /// Turn, slot, claim, run. The turn is held to the end of this function,
-    /// and with it the right to touch the session.
-    async fn walk_in_turn(
-        &self,
-        queued: &QueuedJob,
-        live: &Arc<LiveJob>,
-        place: Option<Place>,
-        has_lane: bool,
-    ) -> Result<(), Halt> {
-        let turn = match place {
-            Some(place) => Some(self.unless_stopped(live, place.turn()).await?),
-            None => None,
-        };
-        let job = &queued.job;
+    /// A streaming run is over, and its session free, when its answer was read
+    /// to its end, or will not be (R30).
+    async fn until_read(&self, client: &Client) {
+        tokio::select! {
+            () = client.has_read(self.inner.settings.reply_timeout) => {}
+            () = self.inner.hanging_up.cancelled() => {}
+        }
+    }
+
+    /// Walks on while the client, if there is one, is watched: when it is lost
+    /// the job is cancelled like any other.
+    async fn walk_watched(&self, walk: &Walk, place: Option<Place>, turn: &mut Option<Turn>) -> Result<Outcome, Halt> {
+        let ended = self.walk_in_turn(walk, place, turn);
+        let Some(client) = &walk.client else { return ended.await };
+        tokio::select! {
+            biased;
+            ended = ended => ended,
+            never = client.watch(walk.live(), self.inner.settings.reply_timeout) => match never {},
+        }
+    }
+
+    /// Turn, slot, claim, run. The turn is left to the caller, and with it the
+    /// right to touch the session.
+    async fn walk_in_turn(&self, walk: &Walk, place: Option<Place>, turn: &mut Option<Turn>) -> Result<Outcome, Halt> {
+        let (job, live) = (&walk.queued.job, walk.live());
+        let has_lane = place.is_some();
+        if let Some(place) = place {
+            *turn = Some(self.unless_stopped(live, place.turn()).await?);
+        }
         let lane = job
             .session
             .as_ref()
@@ -115,9 +159,9 @@ impl Service {
         live.enter(session.as_ref().map(|session| session.key));
 
         live.step(Step::Start).map_err(|_| Halt::Cancelled)?;
-        let attempt = self.inner.store.claim(queued.seq, session.is_some(), self.now()).await?;
-        let desk = Arc::new(Desk::new(self, &job.owner, queued.seq, live, session.as_ref()));
-        let ended = self.run(queued, live, attempt, session.as_ref(), &desk, slot).await;
+        let attempt = self.claim(walk, session.is_some()).await?;
+        let desk = Arc::new(Desk::new(self, &job.owner, walk.queued.seq, live, session.as_ref()));
+        let ended = self.run_guest(walk, attempt, session.as_ref(), &desk, slot).await;
 
         for session in session.iter().map(|session| session.key).chain(desk.created()) {
             self.remove_if_marked(session).await?;
@@ -125,8 +169,12 @@ impl Service {
         // What the job held of other lanes goes before its turn, as it came after it.
         drop(desk);
         drop(in_lane);
-        drop(turn);
         ended
+    }
+
+    async fn end_unstarted(&self, walk: &Walk, outcome: Outcome) -> Result<Outcome, Halt> {
+        self.end(walk, walk.queued.attempts, self.unstarted(outcome.clone())).await?;
+        Ok(outcome)
     }
 
     /// Waits for `what`, unless the job is cancelled or the server stops first.
@@ -154,39 +202,45 @@ impl Service {
     }
 
     /// Runs the guest in a draft and makes the end durable.
-    async fn run(
+    async fn run_guest(
         &self,
-        queued: &QueuedJob,
-        live: &Arc<LiveJob>,
+        walk: &Walk,
         attempt: u32,
         session: Option<&Session>,
         desk: &Arc<Desk>,
         slot: Slot,
-    ) -> Result<(), Halt> {
-        let ready = match self.prepare(&queued.job, live, attempt, session, desk).await {
+    ) -> Result<Outcome, Halt> {
+        if let Some(client) = &walk.client {
+            client.begin(session.is_some());
+        }
+        let (draft, order) = match self.prepare(walk, attempt, session, desk).await {
             Ok(ready) => ready,
             Err(outcome) => {
-                self.inner.store.end(queued.seq, attempt, self.unstarted(outcome)).await?;
-                return Ok(());
+                self.end(walk, attempt, self.unstarted(outcome.clone())).await?;
+                return Ok(outcome);
             }
         };
-        let (draft, order) = ready;
-        let ran = self.inner.engine.run(slot.number(), order).await;
+        let mut ran = self.inner.engine.run(slot.number(), order).await;
         // The guest is gone; making its work durable takes a disk, not a slot.
         drop(slot);
-        self.settle(queued, live, attempt, draft, ran, desk).await
+        if let Some(client) = &walk.client {
+            client.guest_ended(walk.live());
+            ran.stdout.passed_on = client.passed_on();
+            ran.stdout.truncated = ran.outcome.reason() == Some(Reason::OutputLimit) && !ran.stderr.truncated;
+        }
+        self.settle(walk, attempt, draft, ran, desk).await
     }
 
     /// Everything that the run needs; or, since the job counts as started, the
     /// outcome of one that could not be given it.
     async fn prepare(
         &self,
-        job: &NewJob,
-        live: &LiveJob,
+        walk: &Walk,
         attempt: u32,
         session: Option<&Session>,
         desk: &Arc<Desk>,
     ) -> Result<(Draft, RunOrder), Outcome> {
+        let (job, live) = (&walk.queued.job, walk.live());
         let program = self.program(&job.digest, job.kind).await.map_err(|refusal| {
             Outcome::failed(Reason::HostError, format!("the module could not be loaded: {refusal}"))
         })?;
@@ -196,10 +250,17 @@ impl Service {
             Outcome::failed(Reason::HostError, "the server could not open the job's directory")
         })?;
         let (held, limits) = (draft.usage(), session.map(|session| session.limits).unwrap_or_default());
+        let mut inputs = job.inputs.clone();
+        let (stdin, stdout) = match &walk.client {
+            Some(client) => client.streams(&job.limits),
+            None => (Stdin::Bytes(std::mem::take(&mut inputs.stdin)), Stdout::Kept),
+        };
         let order = RunOrder {
             program,
             module_name: job.module.to_string(),
-            inputs: job.inputs.clone(),
+            inputs,
+            stdin,
+            stdout,
             limits: job.limits,
             job: job.id.clone(),
             attempt,
@@ -241,16 +302,8 @@ impl Service {
     }
 
     /// Keeps what the guest did, or undoes it, and puts its end on record.
-    async fn settle(
-        &self,
-        queued: &QueuedJob,
-        live: &LiveJob,
-        attempt: u32,
-        draft: Draft,
-        ran: Ran,
-        desk: &Desk,
-    ) -> Result<(), Halt> {
-        let (seq, outcome) = (queued.seq, ran.outcome.clone());
+    async fn settle(&self, walk: &Walk, attempt: u32, draft: Draft, ran: Ran, desk: &Desk) -> Result<Outcome, Halt> {
+        let (live, outcome) = (walk.live(), ran.outcome);
         let step = if outcome == Outcome::Succeeded { Step::Return } else { Step::Fail };
         // A guest that returned just after its cancel is cancelled all the same.
         let outcome = if live.step(step).is_err() { cancelled(live) } else { outcome };
@@ -268,14 +321,12 @@ impl Service {
                 // Dropped, a draft loses its whole working copy.
                 Touched::Everywhere => drop(draft),
             }
-            // A result is part of what a job did, and nothing of that is kept.
-            ending.result = None;
-            self.inner.store.end(seq, attempt, ending).await?;
-            return Ok(());
+            return self.end_without_result(walk, attempt, ending).await;
         }
-        let Err(error) = self.commit(seq, attempt, &ending, draft, ran.touched, ran.params, desk.ends()).await else {
+        let Err(error) = self.commit(walk, attempt, &ending, draft, (ran.touched, ran.params), desk.ends()).await
+        else {
             self.step_past_commit(live, Step::Stored);
-            return Ok(());
+            return Ok(ending.outcome);
         };
         self.step_past_commit(live, Step::StoreFailed);
         ending.outcome = match error {
@@ -285,37 +336,57 @@ impl Service {
                 Outcome::failed(Reason::HostError, format!("what the job did could not be kept: {refused}"))
             }
             CommitError::Store(error) => {
-                tracing::error!(job = %queued.job.id, error = %Chain(&error), "a commit failed");
+                tracing::error!(job = %walk.queued.job.id, error = %Chain(&error), "a commit failed");
                 Outcome::failed(Reason::HostError, "what the job did could not be kept: the server's store failed")
             }
         };
-        ending.result = None;
-        self.inner.store.end(seq, attempt, ending).await?;
-        Ok(())
+        self.end_without_result(walk, attempt, ending).await
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the one point at which everything that a job did comes together")]
+    /// A result is part of what a job did, and nothing of that is kept.
+    async fn end_without_result(&self, walk: &Walk, attempt: u32, mut ending: Ending) -> Result<Outcome, Halt> {
+        ending.result = None;
+        let outcome = ending.outcome.clone();
+        self.end(walk, attempt, ending).await?;
+        Ok(outcome)
+    }
+
     async fn commit(
         &self,
-        seq: JobSeq,
+        walk: &Walk,
         attempt: u32,
         ending: &Ending,
         draft: Draft,
-        touched: Touched,
-        params: ParamChanges,
+        (touched, params): (Touched, ParamChanges),
         ends: Ends,
     ) -> Result<(), CommitError> {
-        let (draft, touched, fate) = match ends {
-            Ends::Deleted => return draft.commit_and_remove(seq, attempt, ending.clone()).await,
-            Ends::AsItBegan => (draft, touched, Fate::Stays),
-            Ends::Renamed { to } => (draft, touched, Fate::Renamed { to }),
-            Ends::Created { session } => (draft.adopt(session).await?, Touched::Everywhere, Fate::Stays),
+        let (mut seq, mut attempt) = (walk.queued.seq, attempt);
+        let (draft, touched, fate) = match (ends, &walk.record) {
+            (Ends::Created { session }, record) => {
+                if let Record::Behind(job) = record {
+                    // It has made something that lasts, so it comes on record first (R26b).
+                    (seq, attempt) = self.put_on_record(job).await?;
+                }
+                (draft.adopt(session).await?, Touched::Everywhere, Fate::Stays)
+            }
+            // Outside a session: nothing of the draft is kept, so only the job ends.
+            (_, Record::Behind(_)) => {
+                drop(draft);
+                return Ok(self.end(walk, attempt, ending.clone()).await?);
+            }
+            (Ends::Deleted, Record::Stored) => return draft.commit_and_remove(seq, attempt, ending.clone()).await,
+            (Ends::AsItBegan, Record::Stored) => (draft, touched, Fate::Stays),
+            (Ends::Renamed { to }, Record::Stored) => (draft, touched, Fate::Renamed { to }),
         };
         let changed = match touched {
             Touched::Paths(changed) => changed,
             Touched::Everywhere => draft.everything().await?,
         };
-        draft.commit(seq, attempt, ending.clone(), changed, params, fate).await
+        draft.commit(seq, attempt, ending.clone(), changed, params, fate).await?;
+        if let Record::Behind(job) = &walk.record {
+            self.inner.unrecorded.leave(job);
+        }
+        Ok(())
     }
 
     /// The end of a job whose guest never ran.
@@ -338,6 +409,10 @@ impl Service {
 fn cancelled(live: &LiveJob) -> Outcome {
     let why = live.cancelled().unwrap_or("it was cancelled");
     Outcome::Cancelled { detail: why.to_owned() }
+}
+
+fn drained() -> Outcome {
+    Outcome::Cancelled { detail: "the server was stopping".to_owned() }
 }
 
 fn dropped() -> Outcome {

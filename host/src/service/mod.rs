@@ -13,6 +13,9 @@
 pub mod journey;
 pub mod jobs;
 mod desk;
+mod record;
+pub mod run;
+pub mod stream;
 pub mod live;
 mod names;
 pub mod sessions;
@@ -45,6 +48,7 @@ use self::keys::KeyRing;
 use self::live::LiveJobs;
 use self::modules::Programs;
 use self::names::Names;
+use self::record::AllUnrecorded;
 
 /// What the operator has set about queueing.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +60,8 @@ pub struct Settings {
     pub unknown_sessions: UnknownSessions,
     /// How often sessions that have expired are looked for.
     pub sweep_interval: Duration,
+    /// How long a streaming run waits for a client that does not read (R30).
+    pub reply_timeout: Duration,
 }
 
 /// The service. Cheap to clone; all clones are one.
@@ -73,6 +79,7 @@ struct Inner {
     slots: Slots,
     live: Arc<LiveJobs>,
     names: Names,
+    unrecorded: AllUnrecorded,
     keys: KeyRing,
     programs: Programs,
     /// Held while a job takes its place in the lane and in the store's line of
@@ -87,6 +94,8 @@ struct Inner {
     tasks: TaskTracker,
     /// Cancelled when the server stops: nothing new starts.
     draining: CancellationToken,
+    /// Cancelled when the grace time is over: nobody waits for a client any more.
+    hanging_up: CancellationToken,
 }
 
 /// What is left of a job's walk once the grace time is over.
@@ -108,6 +117,7 @@ impl Service {
             slots: Slots::new(settings.slots),
             live: Arc::default(),
             names: Names::default(),
+            unrecorded: AllUnrecorded::default(),
             keys,
             programs: Programs::default(),
             door: Mutex::new(()),
@@ -115,6 +125,7 @@ impl Service {
             uploads: Semaphore::new(limits::UPLOADS_MAX),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
+            hanging_up: CancellationToken::new(),
         };
         let service = Self { inner: Arc::new(inner) };
         service.inner.store.collect_artefacts(service.inner.engine.fingerprint()).await?;
@@ -154,6 +165,7 @@ impl Service {
             return;
         }
         self.inner.live.cancel_all("the server was stopping");
+        self.inner.hanging_up.cancel();
         if tokio::time::timeout(STOP_TIMEOUT, self.inner.tasks.wait()).await.is_err() {
             tracing::warn!("some work did not end; what is not durable yet is undone at the next start");
         }

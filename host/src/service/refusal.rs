@@ -24,6 +24,8 @@ pub enum Refusal {
     SessionGone,
     #[error("no job is named `{0}`")]
     NoJob(JobId),
+    #[error("the stdout of the streaming run `{0}` went to its client as it came, and was not kept")]
+    NotKept(JobId),
     #[error("no module is named `{0}`; upload it first with PUT /v1/modules/{name}", name = .0.name)]
     NoModule(ModuleRef),
     #[error("the session has no file or directory `{0}`")]

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::ids::Digest;
+use crate::model::job::Delivery;
 use crate::model::job::Inputs;
 use crate::model::job::Job;
 use crate::model::job::JobLimits;
@@ -47,9 +48,9 @@ const INPUTS_FORMAT: u32 = 1;
 /// Writes a job that was accepted.
 pub(super) fn insert(db: &Connection, new: &NewJob) -> Result<JobSeq, StoreError> {
     let insert = "INSERT INTO job (tenant, principal, id, fingerprint, module, version, digest, kind, session_id,
-                      session_key, session_active, on_crash, limit_wall_us, limit_cpu_us, limit_memory, limit_output,
+                      session_key, session_active, on_crash, delivery, limit_wall_us, limit_cpu_us, limit_memory, limit_output,
                       created_at, state, attempt)
-                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10 IS NOT NULL, ?11, ?12, ?13, ?14, ?15, ?16,
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10 IS NOT NULL, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
                       'queued', 0)
                   RETURNING seq";
     let named = new.session.as_ref();
@@ -65,6 +66,7 @@ pub(super) fn insert(db: &Connection, new: &NewJob) -> Result<JobSeq, StoreError
         named.map(|session| session.id.as_str()),
         named.and_then(|session| session.key).map(|key| key.0),
         crash_word(new.on_crash),
+        delivery_word(new.delivery),
         rows::stored_stretch(new.limits.wall),
         rows::stored_stretch(new.limits.cpu),
         rows::stored(new.limits.memory_bytes),
@@ -121,8 +123,8 @@ pub(super) fn end(db: &Connection, seq: JobSeq, attempt: u32, ending: &Ending) -
         rows::stored_stretch(ending.spent.wall),
         rows::stored_stretch(ending.spent.cpu),
         rows::stored(ending.spent.memory_peak_bytes),
-        rows::stored(ending.stdout.bytes.len() as u64),
-        rows::stored(ending.stderr.bytes.len() as u64),
+        rows::stored(ending.stdout.size_bytes()),
+        rows::stored(ending.stderr.size_bytes()),
         ending.stdout.truncated,
         ending.stderr.truncated,
     ];
@@ -162,6 +164,7 @@ pub(super) fn job(db: &Connection, row: &Row<'_>) -> Result<Job, StoreError> {
         module: rows::parsed(row, "module")?,
         version: rows::small(row, "version")?,
         digest: rows::digest(row, "digest")?,
+        delivery: delivery(row)?,
         session: named_session(row)?,
         session_active: row.get("session_active")?,
         state,
@@ -200,6 +203,7 @@ pub(super) fn accepted(db: &Connection, row: &Row<'_>) -> Result<NewJob, StoreEr
         inputs: inputs(db, seq)?,
         limits: limits(row)?,
         on_crash: rows::word_of(row, "on_crash", &[OnCrash::Rerun, OnCrash::Fail], crash_word)?,
+        delivery: delivery(row)?,
         labels: labels(db, seq)?,
         fingerprint: rows::digest(row, "fingerprint")?,
         created_at: rows::moment(row, "created_at")?,
@@ -260,5 +264,16 @@ fn crash_word(on_crash: OnCrash) -> &'static str {
     match on_crash {
         OnCrash::Rerun => "rerun",
         OnCrash::Fail => "fail",
+    }
+}
+
+fn delivery(row: &Row<'_>) -> Result<Delivery, StoreError> {
+    rows::word_of(row, "delivery", &[Delivery::Stored, Delivery::Streamed], delivery_word)
+}
+
+fn delivery_word(delivery: Delivery) -> &'static str {
+    match delivery {
+        Delivery::Stored => "stored",
+        Delivery::Streamed => "streamed",
     }
 }

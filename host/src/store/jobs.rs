@@ -151,6 +151,30 @@ impl Store {
         )
     }
 
+    /// Records a job that ran before it was on record: acceptance, its one
+    /// attempt and its end as one write. For a job outside a session, which
+    /// changes nothing that lasts (R26b).
+    pub fn record(&self, job: NewJob, started_at: Option<Timestamp>, ending: Ending) -> Receipt<()> {
+        let shared = self.shared();
+        let told = self.shared();
+        self.writer().enqueue_step(
+            move |db| {
+                let seq = job_rows::insert(db, &job)?;
+                let attempt = u32::from(started_at.is_some());
+                if let Some(started_at) = started_at {
+                    let claim = "UPDATE job SET attempt = 1, started_at = ?2 WHERE seq = ?1";
+                    rows::change(db, claim, params![seq.0, started_at.micros()])?;
+                }
+                let over = job_rows::end(db, seq, attempt, &ending)?;
+                shared.collector.job_is_over(db, over.digest)
+            },
+            move |ended| {
+                told.collector.collect(ended?);
+                Ok(())
+            },
+        )
+    }
+
     /// What a job that is over printed, up to its limit.
     pub async fn printed(&self, seq: JobSeq, stream: Stream) -> Result<Vec<u8>, StoreError> {
         let word = match stream {

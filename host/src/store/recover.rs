@@ -72,10 +72,13 @@ fn requeue(db: &Connection, now: Timestamp) -> Result<usize, StoreError> {
     let rerun = "UPDATE job SET state = 'queued', started_at = NULL
                  WHERE ended_at IS NULL AND state = 'running' AND on_crash = 'rerun' AND attempt < ?1";
     rows::change(db, rerun, [ATTEMPTS_MAX])?;
-    let running = "SELECT seq, attempt FROM job WHERE ended_at IS NULL AND state = 'running'";
+    // The client of a streaming run is gone with its connection, so nobody waits for one that was queued (R31).
+    let running = "SELECT seq, attempt FROM job
+                   WHERE ended_at IS NULL AND (state = 'running' OR delivery = 'streamed')";
     let running = rows::all(db, running, [], |row| Ok((JobSeq(row.get("seq")?), rows::small(row, "attempt")?)))?;
     for (seq, attempt) in &running {
         let detail = match attempt {
+            0 => "the server stopped before the job could run, and its client is gone".to_owned(),
             1 => "the server stopped while the job ran, and the job is not to be run again".to_owned(),
             attempt => format!("the server stopped while the job ran, {attempt} times; nothing of it was kept"),
         };

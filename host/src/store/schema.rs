@@ -132,6 +132,7 @@ CREATE TABLE job (
     session_key       INTEGER,                -- what stood behind the name, if anything
     session_active    INTEGER NOT NULL,
     on_crash          TEXT NOT NULL,
+    delivery          TEXT NOT NULL,          -- stored, or streamed while its client is there
     limit_wall_us     INTEGER NOT NULL,
     limit_cpu_us      INTEGER NOT NULL,
     limit_memory      INTEGER NOT NULL,

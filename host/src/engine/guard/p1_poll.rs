@@ -28,7 +28,8 @@ struct Wait {
 
 enum What {
     Time(Instant),
-    /// Files, stdin from memory and our pipes never keep anybody waiting.
+    /// Files, and what is kept in memory, never keep anybody waiting. A stream of
+    /// a client may: it counts as ready, and the read or write itself waits.
     Ready(types::Eventtype),
 }
 

@@ -24,6 +24,7 @@ use crate::ids::TenantId;
 use crate::limits;
 use crate::model::caller::Owner;
 use crate::model::expiry::Terms;
+use crate::model::job::Delivery;
 use crate::model::job::Inputs;
 use crate::model::job::JobLimits;
 use crate::model::job::JobSeq;
@@ -97,7 +98,7 @@ fn ending(outcome: Outcome) -> Ending {
         result: Some("{\"pages\":3}".to_owned()),
         spent: Spent { wall: Duration::from_micros(1_500), cpu: Duration::from_micros(900), memory_peak_bytes: 7 },
         ended_at: Timestamp::from_micros(NOW + 9),
-        stdout: Printed { bytes: b"out".to_vec(), truncated: true },
+        stdout: Printed { bytes: b"out".to_vec(), passed_on: 0, truncated: true },
         stderr: Printed::default(),
     }
 }
@@ -178,6 +179,7 @@ impl Kit {
             },
             limits: JobLimits::default(),
             on_crash: OnCrash::Rerun,
+            delivery: Delivery::Stored,
             labels: BTreeMap::from([("run".to_owned(), id.to_owned())]),
             fingerprint: Digest::of(id.as_bytes()),
             created_at: now(),

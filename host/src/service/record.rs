@@ -1,0 +1,204 @@
+//! How a job comes on record: from its acceptance on, or in one piece when it
+//! has ended.
+//!
+//! The second is for a streaming run outside a session. It changes nothing that
+//! lasts, so nobody has to wait for a disk before it starts, or before its
+//! answer ends (R26b). Until its record is written it is listed here.
+//!
+//! Promise: whoever asks for such a job by its id finds it, here or on record.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::OnceLock;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::watch;
+
+use crate::clock::Timestamp;
+use crate::ids::JobId;
+use crate::model::caller::Owner;
+use crate::model::job::Job;
+use crate::model::job::JobSeq;
+use crate::model::job::JobState;
+use crate::model::job::NewJob;
+use crate::model::job::Spent;
+use crate::service::Service;
+use crate::service::journey::Walk;
+use crate::service::refusal::Chain;
+use crate::store::Accepted;
+use crate::store::Ending;
+use crate::store::StoreError;
+
+/// Where the record of a job is kept.
+#[derive(Clone)]
+pub(super) enum Record {
+    /// In the store, since the job was accepted.
+    Stored,
+    /// Nowhere yet; it is written behind the answer.
+    Behind(Arc<Unrecorded>),
+}
+
+/// A job that is not on record yet.
+pub(super) struct Unrecorded {
+    new: NewJob,
+    /// Below zero, so it is no other job's.
+    seq: JobSeq,
+    stage: watch::Sender<Stage>,
+    /// Its number and attempt, once it had to come on record before its end.
+    recorded: OnceLock<(JobSeq, u32)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Waiting,
+    Started(Timestamp),
+    /// It is being written.
+    Over,
+    /// It is on record, or cannot be.
+    Left,
+}
+
+/// All jobs that are not on record yet.
+#[derive(Default)]
+pub(super) struct AllUnrecorded {
+    jobs: Mutex<HashMap<(Owner, JobId), Arc<Unrecorded>>>,
+    last_number: AtomicI64,
+}
+
+impl AllUnrecorded {
+    /// Lists a job, under a number of its own.
+    pub(super) fn enter(&self, new: NewJob) -> Arc<Unrecorded> {
+        let seq = JobSeq(-1 - self.last_number.fetch_add(1, Ordering::Relaxed));
+        let key = (new.owner.clone(), new.id.clone());
+        let job =
+            Arc::new(Unrecorded { new, seq, stage: watch::Sender::new(Stage::Waiting), recorded: OnceLock::new() });
+        self.jobs().insert(key, Arc::clone(&job));
+        job
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.jobs().len()
+    }
+
+    /// The job as far as it is. `None` for one that the store knows about, which
+    /// this waits for if the job is over.
+    pub(super) async fn look(&self, owner: &Owner, id: &JobId) -> Option<Job> {
+        let job = self.jobs().get(&(owner.clone(), id.clone())).cloned()?;
+        let stage = *job.stage.borrow();
+        match stage {
+            Stage::Waiting => Some(job.as_it_is(None)),
+            Stage::Started(at) => Some(job.as_it_is(Some(at))),
+            Stage::Over | Stage::Left => {
+                // The sender is ours, so waiting cannot fail.
+                let _ = job.stage.subscribe().wait_for(|stage| *stage == Stage::Left).await;
+                None
+            }
+        }
+    }
+
+    pub(super) fn leave(&self, job: &Unrecorded) {
+        self.jobs().remove(&(job.new.owner.clone(), job.new.id.clone()));
+        job.stage.send_replace(Stage::Left);
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, HashMap<(Owner, JobId), Arc<Unrecorded>>> {
+        // Nothing panics while it is held, and the map is whole between any two statements.
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Unrecorded {
+    pub(super) fn seq(&self) -> JobSeq {
+        self.seq
+    }
+
+    fn as_it_is(&self, started_at: Option<Timestamp>) -> Job {
+        let new = self.new.clone();
+        Job {
+            seq: self.seq,
+            id: new.id,
+            owner: new.owner,
+            module: new.module,
+            version: new.version,
+            digest: new.digest,
+            delivery: new.delivery,
+            session: new.session,
+            session_active: false,
+            state: if started_at.is_some() { JobState::Running } else { JobState::Queued },
+            outcome: None,
+            result: None,
+            attempt: u32::from(started_at.is_some()),
+            limits: new.limits,
+            labels: new.labels,
+            created_at: new.created_at,
+            started_at,
+            ended_at: None,
+            spent: Spent::default(),
+            stdout_bytes: 0,
+            stderr_bytes: 0,
+            stdout_truncated: false,
+            stderr_truncated: false,
+        }
+    }
+}
+
+impl Service {
+    /// Begins the job's next attempt, which it gives. Durable, unless the record
+    /// is written behind.
+    pub(super) async fn claim(&self, walk: &Walk, session_active: bool) -> Result<u32, StoreError> {
+        let now = self.now();
+        match &walk.record {
+            Record::Stored => self.inner.store.claim(walk.queued.seq, session_active, now).await,
+            Record::Behind(job) => {
+                job.stage.send_replace(Stage::Started(now));
+                Ok(1)
+            }
+        }
+    }
+
+    /// Accepts and claims a run that turned out to change something that lasts;
+    /// gives its number and attempt. From then on it ends like any other.
+    pub(super) async fn put_on_record(&self, job: &Unrecorded) -> Result<(JobSeq, u32), StoreError> {
+        let accepted = self.inner.store.accept(job.new.clone()).await?;
+        let Accepted::New(seq) = accepted else {
+            return Err(StoreError::Broken("a run of that id is on record".to_owned()));
+        };
+        let attempt = self.inner.store.claim(seq, true, self.now()).await?;
+        Ok(*job.recorded.get_or_init(|| (seq, attempt)))
+    }
+
+    /// Puts the end of a job that changes no session on record; durable when
+    /// this answers, unless the record is written behind.
+    pub(super) async fn end(&self, walk: &Walk, attempt: u32, ending: Ending) -> Result<(), StoreError> {
+        let job = match &walk.record {
+            Record::Stored => return self.inner.store.end(walk.queued.seq, attempt, ending).await,
+            Record::Behind(job) => Arc::clone(job),
+        };
+        if let Some((seq, attempt)) = job.recorded.get() {
+            self.inner.store.end(*seq, *attempt, ending).await?;
+            self.inner.unrecorded.leave(&job);
+            return Ok(());
+        }
+        let started_at = match job.stage.send_replace(Stage::Over) {
+            Stage::Started(at) => Some(at),
+            Stage::Waiting | Stage::Over | Stage::Left => None,
+        };
+        let receipt = self.inner.store.record(job.new.clone(), started_at, ending);
+        let service = self.clone();
+        self.inner.tasks.spawn(async move {
+            if let Err(error) = receipt.await {
+                tracing::error!(
+                    job = %job.new.id, tenant = %job.new.owner.tenant, error = %Chain(&error),
+                    "a streaming run could not be put on record"
+                );
+            }
+            service.inner.unrecorded.leave(&job);
+        });
+        Ok(())
+    }
+}
