@@ -7,14 +7,15 @@
 //! failed. A client that hangs up drops what is made here, and that is how the
 //! service learns of it (R31).
 
-use axum::Extension;
 use axum::body::Body;
+use axum::extract::Request;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::HeaderName;
 use axum::http::HeaderValue;
 use axum::http::Version;
 use axum::http::header;
+use axum::http::request::Parts;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
 use futures_util::stream;
@@ -57,20 +58,18 @@ pub(super) async fn run(
     caller: Caller,
     Path(module): Path<String>,
     Query(query): Query<Vec<(String, String)>>,
-    Extension(line): Extension<Line>,
-    version: Version,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
+    let (Parts { version, headers, extensions, .. }, body) = request.into_parts();
     if headers.contains_key(JOB_ID) {
         let detail = "the server chooses the id of a streaming run, since its input cannot be compared with an earlier request's; send no `Job-Id`";
         return Err(Problem::invalid(detail));
     }
     let order = run_form::order(module, query, header_text(&headers, &SESSION_ID)?)?;
-    let line = line.watch().map_err(|error| {
+    let line = extensions.get::<Line>().ok_or_else(no_line)?.watch().map_err(|error| {
         tracing::warn!(%error, "a connection cannot be watched");
-        Problem::new(Code::Unavailable, "the server has no room for another streaming run now")
+        no_line()
     })?;
     let run = service.run(&caller.owner, order).await?;
     let StreamingRun { id, session, stdin, mut answer } = run;
@@ -90,6 +89,11 @@ pub(super) async fn run(
         headers.insert(SESSION_ID, plain(session.as_str())?);
     }
     Ok(response)
+}
+
+/// A streaming run whose client cannot be watched might outlive it.
+fn no_line() -> Problem {
+    Problem::new(Code::Unavailable, "the server has no room for another streaming run now")
 }
 
 /// Hands the request body on to the guest, as fast as the guest reads.

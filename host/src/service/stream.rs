@@ -224,7 +224,7 @@ mod tests {
     use crate::model::job::Step;
     use crate::service::live::JobKey;
 
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const PATIENCE: Duration = Duration::from_millis(10);
 
     fn running() -> LiveJob {
         let owner = Owner { tenant: "t".parse().unwrap(), principal: "p".parse().unwrap() };
@@ -242,23 +242,25 @@ mod tests {
         Arc::clone(&client.stdout)
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn r30_a_client_that_does_not_read_for_the_reply_timeout_cancels() {
         let (client, _stdin, mut answer) = open();
         let live = running();
-        watch_for(&client, &live, PATIENCE * 2).await;
+        watch_for(&client, &live, PATIENCE * 3).await;
         assert_eq!(live.cancelled(), None, "there was nothing to read");
         stdout(&client).write(Bytes::from_static(b"one")).await.unwrap();
-        watch_for(&client, &live, PATIENCE / 2).await;
         assert_eq!(answer.next().await, Part::Stdout(Bytes::from_static(b"one")));
-        watch_for(&client, &live, PATIENCE * 2).await;
+        watch_for(&client, &live, PATIENCE * 3).await;
         assert_eq!(live.cancelled(), None, "it had read everything");
         stdout(&client).write(Bytes::from_static(b"two")).await.unwrap();
-        watch_for(&client, &live, PATIENCE * 2).await;
+        tokio::select! {
+            never = client.watch(&live, PATIENCE) => match never {},
+            () = live.stop.cancelled() => {}
+        }
         assert_eq!(live.cancelled(), Some(STALLED));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn r31_a_client_that_goes_away_before_the_guests_end_cancels() {
         let (client, _stdin, answer) = open();
         let live = running();
@@ -273,7 +275,7 @@ mod tests {
         assert_eq!(live.cancelled(), Some(GONE));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn r30_a_client_that_goes_away_after_the_guests_end_cancels_nothing() {
         let (client, stdin, answer) = open();
         let live = running();
