@@ -9,6 +9,7 @@
 // A job, its session, its turn.
 mod association;
 mod serialisation;
+mod streaming;
 mod creating;
 mod pending;
 mod releasing;

@@ -42,7 +42,10 @@ async fn r15_a_rename_that_ends_well_moves_directory_and_parameters_along() {
         let args = format!("rename {new} id get k write g 2");
         let job = session.new_job(dress).args(args.split(' ')).run().await.succeeded();
         // Until it ends, it is where it began.
-        assert_eq!(told(&job).await, ["rename Ok(())".to_owned(), format!("id Some({old:?})"), "get Some(\"v\")".to_owned()]);
+        assert_eq!(
+            told(&job).await,
+            ["rename Ok(())".to_owned(), format!("id Some({old:?})"), "get Some(\"v\")".to_owned()]
+        );
 
         let _ = server.get(&session.path("")).await.refused(404, "not-found");
         let moved = server.session(&new);

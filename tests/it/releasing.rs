@@ -85,7 +85,8 @@ async fn r17_a_rename_from_outside_waits_its_turn_and_releases_those_behind() {
 
     let gate = session.hold().await;
     let client = server.another();
-    let renamed = tokio::spawn(async move { client.patch("/v1/sessions/old", &serde_json::json!({"id": "new"})).await });
+    let renamed =
+        tokio::spawn(async move { client.patch("/v1/sessions/old", &serde_json::json!({"id": "new"})).await });
     until("the rename waits in the queue", || async { (session.show().await["queued"] == 1).then_some(()) }).await;
     let behind = session.new_job(OPS).args(["id"]).submit().await;
     gate.end().await;
