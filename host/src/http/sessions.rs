@@ -26,6 +26,7 @@ use crate::ids::SessionId;
 use crate::model::caller::Caller;
 use crate::model::caller::Owner;
 use crate::model::caller::Scope;
+use crate::model::session::ListedState;
 use crate::model::session::Session;
 use crate::service::Service;
 use crate::service::refusal::Refusal;
@@ -52,11 +53,12 @@ pub(super) async fn create(
 pub(super) struct SessionQuery {
     limit: Option<usize>,
     cursor: Option<String>,
+    state: Option<String>,
     /// Whose sessions: a principal, for `admin` keys.
     owner: Option<String>,
 }
 
-/// `GET /v1/sessions`: the caller's own, or with `?owner=` another's, for an
+/// `GET /v1/sessions`: the caller's own, of one `?state=` if that is given, or with `?owner=` another's, for an
 /// `admin`.
 pub(super) async fn list(
     State(service): State<Service>,
@@ -65,8 +67,17 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let owner = whose(&caller, query.owner.as_deref())?;
     let page = page_request(query.limit, query.cursor)?;
-    let sessions = service.sessions(&owner.tenant, Some(&owner.principal), page).await?;
+    let state = query.state.as_deref().map(listed_state).transpose()?;
+    let sessions = service.sessions(&owner, state, page).await?;
     Ok(Json(ListView::of(sessions, |session| SessionView::of(&session, service.activity(&session)))).into_response())
+}
+
+fn listed_state(text: &str) -> Result<ListedState, Problem> {
+    let known = ListedState::ALL.into_iter().find(|state| state.word() == text);
+    known.ok_or_else(|| {
+        let words = ListedState::ALL.map(ListedState::word).join(", ");
+        Problem::invalid(format!("`state` is `{text}`, and must be one of {words}"))
+    })
 }
 
 #[derive(Deserialize)]

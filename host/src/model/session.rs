@@ -39,6 +39,29 @@ pub enum SessionState {
     Gone,
 }
 
+/// What a list of sessions can be asked for (R21).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListedState {
+    Active,
+    /// Renamed by a job that still runs (R15).
+    Pending,
+    Marked,
+}
+
+impl ListedState {
+    /// All of them, in the order of a session's life.
+    pub const ALL: [ListedState; 3] = [ListedState::Active, ListedState::Pending, ListedState::Marked];
+
+    /// The word in the API and in the store.
+    pub fn word(self) -> &'static str {
+        match self {
+            ListedState::Active => "active",
+            ListedState::Pending => "pending",
+            ListedState::Marked => "marked",
+        }
+    }
+}
+
 /// What may happen to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionStep {

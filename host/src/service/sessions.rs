@@ -5,15 +5,14 @@
 //! (R10); a read takes no turn and sees the last commit.
 
 use crate::clock::Timestamp;
-use crate::ids::PrincipalId;
 use crate::ids::SessionId;
-use crate::ids::TenantId;
 use crate::model::caller::Owner;
 use crate::model::expiry::Life;
 use crate::model::expiry::Terms;
 use crate::model::params::ParamChanges;
 use crate::model::params::ParamMap;
 use crate::model::path::SessionPath;
+use crate::model::session::ListedState;
 use crate::model::session::QueueMode;
 use crate::model::session::Session;
 use crate::model::session::SessionKey;
@@ -33,6 +32,7 @@ use crate::store::Precondition;
 use crate::store::Put;
 use crate::store::Recursive;
 use crate::store::SessionChanges;
+use crate::store::SessionFilter;
 use crate::store::Spool;
 use crate::store::SpoolWriter;
 use crate::store::StoreError;
@@ -142,14 +142,15 @@ impl Service {
         session.ok_or_else(|| Refusal::NoSession(id.clone()))
     }
 
-    /// The sessions of a tenant, or of one principal of it.
+    /// The sessions of one owner, or those of them in one state.
     pub async fn sessions(
         &self,
-        tenant: &TenantId,
-        principal: Option<&PrincipalId>,
+        owner: &Owner,
+        state: Option<ListedState>,
         page: PageOf,
     ) -> Result<Page<Session>, Refusal> {
-        Ok(self.inner.store.sessions(tenant, principal, page).await?)
+        let filter = SessionFilter { owner: Some(owner.principal.clone()), state };
+        Ok(self.inner.store.sessions(&owner.tenant, filter, page).await?)
     }
 
     /// What goes on in a session now.

@@ -93,6 +93,7 @@ pub use crate::store::recover::QueuedJob;
 pub use crate::store::recover::Recovered;
 pub use crate::store::sessions::Created;
 pub use crate::store::sessions::NewSession;
+pub use crate::store::sessions::SessionFilter;
 pub use crate::store::spool::Spool;
 pub use crate::store::spool::SpoolWriter;
 pub use crate::store::tenants::Tenant;

@@ -17,6 +17,7 @@ use crate::model::expiry::Terms;
 use crate::model::job::JobSeq;
 use crate::model::params::ParamMap;
 use crate::model::params::Params;
+use crate::model::session::ListedState;
 use crate::model::session::QueueMode;
 use crate::model::session::Session;
 use crate::model::session::SessionKey;
@@ -60,6 +61,31 @@ pub enum Created {
     Exists,
 }
 
+/// Which sessions are wanted; everything that is given must hold.
+#[derive(Clone, Debug, Default)]
+pub struct SessionFilter {
+    pub owner: Option<PrincipalId>,
+    pub state: Option<ListedState>,
+}
+
+impl SessionFilter {
+    /// The query for one page, whose cost is that of the page: each form of it
+    /// begins at its place in an index, and reads on from there.
+    fn query(&self) -> String {
+        let place = match self.owner {
+            Some(_) => "principal = ?2 AND id > ?3",
+            None => "(principal, id) > (?2, ?3)",
+        };
+        let state = match self.state {
+            None => String::new(),
+            Some(ListedState::Active) => " AND state = 'active'".to_owned(),
+            // The second condition is the index's own; SQLite does not see that it follows from the first.
+            Some(state) => format!(" AND state = '{}' AND state <> 'active'", state.word()),
+        };
+        format!("SELECT * FROM session WHERE tenant = ?1 AND {place}{state} ORDER BY principal, id LIMIT ?4")
+    }
+}
+
 impl Store {
     /// Makes a session. Refused as [`Refused::NoTenant`] and [`Refused::Param`].
     pub fn create_session(&self, new: NewSession) -> Receipt<Created> {
@@ -92,24 +118,22 @@ impl Store {
         self.read(move |db| by_key(db, key)).await
     }
 
-    /// The sessions of a tenant, or of one owner in it, by principal and id;
-    /// those that are being dropped too (R21).
+    /// The sessions of a tenant by principal and id; those that are being
+    /// dropped too (R21).
     pub async fn sessions(
         &self,
         tenant: &TenantId,
-        owner: Option<&PrincipalId>,
+        filter: SessionFilter,
         page: PageOf,
     ) -> Result<Page<Session>, StoreError> {
-        let (tenant, owner) = (tenant.clone(), owner.cloned());
+        let tenant = tenant.clone();
         self.read(move |db| {
             // The key of this list has two parts; neither can contain a space.
             let after = page.after()?.unwrap_or_else(|| " ".to_owned());
             let (principal, id) = after.split_once(' ').ok_or(Refused::Cursor)?;
-            let list = "SELECT * FROM session
-                        WHERE tenant = ?1 AND (?2 IS NULL OR principal = ?2) AND (principal, id) > (?3, ?4)
-                        ORDER BY principal, id LIMIT ?5";
-            let owner = owner.as_ref().map(PrincipalId::as_str);
-            let found = rows::all(db, list, params![tenant.as_str(), owner, principal, id, page.rows()], session)?;
+            let principal = filter.owner.as_ref().map_or(principal, PrincipalId::as_str);
+            let values = params![tenant.as_str(), principal, id, page.rows()];
+            let found = rows::all(db, &filter.query(), values, session)?;
             Ok(page.fill(found, |session| format!("{} {}", session.owner.principal, session.id)))
         })
         .await
@@ -294,4 +318,29 @@ pub(super) fn session(row: &Row<'_>) -> Result<Session, StoreError> {
         created_at: rows::moment(row, "created_at")?,
         last_used_at: rows::moment(row, "last_used_at")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema;
+
+    #[track_caller]
+    fn check(owner: Option<&str>, state: Option<ListedState>, expected: &str) {
+        let filter = SessionFilter { owner: owner.map(|name| name.parse().unwrap()), state };
+        assert_eq!(schema::plan(&filter.query()), format!("SEARCH session USING INDEX {expected}"), "{filter:?}");
+    }
+
+    #[test]
+    fn r21_each_page_of_a_list_begins_at_its_place_in_an_index() {
+        let (one, all) = ("(tenant=? AND principal=? AND id>?)", "(tenant=? AND (principal,id)>(?,?))");
+        for state in [None, Some(ListedState::Active)] {
+            check(Some("p"), state, &format!("sqlite_autoindex_session_1 {one}"));
+            check(None, state, &format!("sqlite_autoindex_session_1 {all}"));
+        }
+        for state in [Some(ListedState::Pending), Some(ListedState::Marked)] {
+            check(Some("p"), state, "session_state (tenant=? AND state=? AND principal=? AND id>?)");
+            check(None, state, "session_state (tenant=? AND state=? AND (principal,id)>(?,?))");
+        }
+    }
 }

@@ -9,6 +9,7 @@ use crate::model::outcome::Reason;
 use crate::store::Added;
 use crate::store::JobFilter;
 use crate::store::Key;
+use crate::store::SessionFilter;
 use crate::store::Stream;
 
 fn tenant() -> TenantId {
@@ -208,7 +209,8 @@ async fn a_session_is_its_owners_and_its_id_is_free_after_it() {
     assert!(matches!(kit.store.create_session(theirs).await.unwrap(), Created::New(_)));
     let list = async |principal: Option<&str>| {
         let principal = principal.map(|name| name.parse().unwrap());
-        let page = kit.store.sessions(&tenant(), principal.as_ref(), all()).await.unwrap();
+        let filter = SessionFilter { owner: principal, state: None };
+        let page = kit.store.sessions(&tenant(), filter, all()).await.unwrap();
         page.items.iter().map(|session| format!("{}/{}", session.owner.principal, session.id)).collect::<Vec<_>>()
     };
     assert_eq!(list(None).await, ["ann/s", "bob/s"]);
