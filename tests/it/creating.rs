@@ -177,3 +177,19 @@ async fn r13_r25_a_creator_that_the_server_s_death_cut_short_makes_its_session_a
     creator.end().await;
     assert_eq!(told(&waiter.wait().await.succeeded()).await, ["id Some(\"mine\")"]);
 }
+
+#[tokio::test]
+async fn r13_a_streaming_run_outside_any_session_makes_one_that_lasts() {
+    let server = TestServer::start().await;
+    for (number, dress) in OPS.dresses().into_iter().enumerate() {
+        let module = server.ready(dress).await;
+        let path = format!("/v1/run/{module}?arg=create&arg=s{number}&arg=write&arg=f&arg=1&arg=set&arg=k&arg=v");
+        let answer = server.post(&path, &Value::Null).await.expect(200);
+        assert_eq!(answer.text(), format!("create Ok(\"s{number}\")\nset Ok(())\n"));
+        let session = server.session(&format!("s{number}"));
+        assert_eq!((session.text("f").await.as_str(), session.param("k").await.as_deref()), ("1", Some("v")));
+        // It lasts, so it is on record by now.
+        let job = server.job(answer.header("job-id").unwrap()).await;
+        let _ = job.succeeded();
+    }
+}

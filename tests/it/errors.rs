@@ -103,8 +103,6 @@ async fn what_this_version_has_not_is_refused_by_name() {
     let cases = [
         (post("/v1/sessions", json!({"transaction": "explicit"})), &["transaction"][..]),
         (post("/v1/sessions", json!({"keyed": true})), &["keyed"]),
-        (post("/v1/sessions", json!({"idle_timeout_s": 60})), &["idle_timeout_s"]),
-        (post("/v1/sessions", json!({"lifetime_s": 60})), &["lifetime_s"]),
         (post("/v1/sessions", json!({"from": {"session": "a"}})), &["from"]),
         (post("/v1/jobs", json!({"module": "hello", "session_key": "k"})), &["session_key"]),
         (post("/v1/jobs", json!({"module": "hello", "commit": false})), &["commit"]),
@@ -120,7 +118,6 @@ async fn what_this_version_has_not_is_refused_by_name() {
         let answer = server.send(server.request(method, &session.path(path))).await;
         let _ = answer.refused(404, "not-found");
     }
-    let _ = server.put("/v1/run/hello", "").await.refused(404, "not-found");
 }
 
 #[tokio::test]

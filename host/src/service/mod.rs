@@ -11,6 +11,7 @@
 //! (`http`).
 
 pub mod journey;
+mod settle;
 pub mod jobs;
 mod desk;
 mod record;

@@ -1,0 +1,155 @@
+//! The end of a job's walk: what the guest did is kept, or undone.
+//!
+//! Comes in: a guest that is gone, with the draft that it worked in.
+//! Goes out: to the store, for the one commit or for a record of another end.
+//!
+//! Promise: from the moment a job begins to commit, nothing but the disk decides
+//! what becomes of it; and whatever became of it is on record when this returns.
+
+use crate::engine::Ran;
+use crate::engine::Touched;
+use crate::model::job::Printed;
+use crate::model::job::Spent;
+use crate::model::job::Step;
+use crate::model::outcome::Outcome;
+use crate::model::outcome::Reason;
+use crate::model::params::ParamChanges;
+use crate::service::Service;
+use crate::service::desk::Desk;
+use crate::service::desk::Ends;
+use crate::service::journey::Halt;
+use crate::service::journey::Walk;
+use crate::service::live::LiveJob;
+use crate::service::record::Record;
+use crate::service::refusal::Chain;
+use crate::store::CommitError;
+use crate::store::Draft;
+use crate::store::Ending;
+use crate::store::Fate;
+use crate::store::StoreError;
+
+impl Service {
+    /// Keeps what the guest did, or undoes it, and puts its end on record.
+    pub(super) async fn settle(
+        &self,
+        walk: &Walk,
+        attempt: u32,
+        draft: Draft,
+        ran: Ran,
+        desk: &Desk,
+    ) -> Result<Outcome, Halt> {
+        let (live, outcome) = (walk.live(), ran.outcome);
+        let step = if outcome == Outcome::Succeeded { Step::Return } else { Step::Fail };
+        // A guest that returned just after its cancel is cancelled all the same.
+        let outcome = if live.step(step).is_err() { cancelled(live) } else { outcome };
+        let mut ending = Ending {
+            outcome,
+            result: ran.result,
+            spent: ran.spent,
+            ended_at: self.now(),
+            stdout: ran.stdout,
+            stderr: ran.stderr,
+        };
+        if ending.outcome != Outcome::Succeeded {
+            match &ran.touched {
+                Touched::Paths(changed) => draft.roll_back(changed),
+                // Dropped, a draft loses its whole working copy.
+                Touched::Everywhere => drop(draft),
+            }
+            return self.end_without_result(walk, attempt, ending).await;
+        }
+        let Err(error) = self.commit(walk, attempt, &ending, draft, (ran.touched, ran.params), desk.ends()).await
+        else {
+            self.step_past_commit(live, Step::Stored);
+            return Ok(ending.outcome);
+        };
+        self.step_past_commit(live, Step::StoreFailed);
+        ending.outcome = match error {
+            CommitError::SessionGone => dropped(),
+            CommitError::Store(StoreError::Poisoned) => return Err(Halt::Store(StoreError::Poisoned)),
+            CommitError::Store(StoreError::Refused(refused)) => {
+                Outcome::failed(Reason::HostError, format!("what the job did could not be kept: {refused}"))
+            }
+            CommitError::Store(error) => {
+                tracing::error!(job = %walk.queued.job.id, error = %Chain(&error), "a commit failed");
+                Outcome::failed(Reason::HostError, "what the job did could not be kept: the server's store failed")
+            }
+        };
+        self.end_without_result(walk, attempt, ending).await
+    }
+
+    /// A result is part of what a job did, and nothing of that is kept.
+    async fn end_without_result(&self, walk: &Walk, attempt: u32, mut ending: Ending) -> Result<Outcome, Halt> {
+        ending.result = None;
+        let outcome = ending.outcome.clone();
+        self.end(walk, attempt, ending).await?;
+        Ok(outcome)
+    }
+
+    async fn commit(
+        &self,
+        walk: &Walk,
+        attempt: u32,
+        ending: &Ending,
+        draft: Draft,
+        (touched, params): (Touched, ParamChanges),
+        ends: Ends,
+    ) -> Result<(), CommitError> {
+        let (mut seq, mut attempt) = (walk.queued.seq, attempt);
+        let (draft, touched, fate) = match (ends, &walk.record) {
+            (Ends::Created { session }, record) => {
+                if let Record::Behind(job) = record {
+                    // It has made something that lasts, so it comes on record first (R26b).
+                    (seq, attempt) = self.put_on_record(job).await?;
+                }
+                (draft.adopt(session).await?, Touched::Everywhere, Fate::Stays)
+            }
+            // Outside a session: nothing of the draft is kept, so only the job ends.
+            (_, Record::Behind(_)) => {
+                drop(draft);
+                return Ok(self.end(walk, attempt, ending.clone()).await?);
+            }
+            (Ends::Deleted, Record::Stored) => return draft.commit_and_remove(seq, attempt, ending.clone()).await,
+            (Ends::AsItBegan, Record::Stored) => (draft, touched, Fate::Stays),
+            (Ends::Renamed { to }, Record::Stored) => (draft, touched, Fate::Renamed { to }),
+        };
+        let changed = match touched {
+            Touched::Paths(changed) => changed,
+            Touched::Everywhere => draft.everything().await?,
+        };
+        draft.commit(seq, attempt, ending.clone(), changed, params, fate).await?;
+        if let Record::Behind(job) = &walk.record {
+            self.inner.unrecorded.leave(job);
+        }
+        Ok(())
+    }
+
+    /// The end of a job whose guest never ran.
+    pub(super) fn unstarted(&self, outcome: Outcome) -> Ending {
+        Ending {
+            outcome,
+            result: None,
+            spent: Spent::default(),
+            ended_at: self.now(),
+            stdout: Printed::default(),
+            stderr: Printed::default(),
+        }
+    }
+
+    fn step_past_commit(&self, live: &LiveJob, step: Step) {
+        live.step(step).expect("only this walk leads out of the commit");
+    }
+}
+
+pub(super) fn cancelled(live: &LiveJob) -> Outcome {
+    let why = live.cancelled().unwrap_or("it was cancelled");
+    Outcome::Cancelled { detail: why.to_owned() }
+}
+
+pub(super) fn drained() -> Outcome {
+    Outcome::Cancelled { detail: "the server was stopping".to_owned() }
+}
+
+pub(super) fn dropped() -> Outcome {
+    Outcome::Cancelled { detail: "its session was dropped".to_owned() }
+}
