@@ -222,3 +222,14 @@ async fn r12_the_queue_of_a_session_is_bounded() {
     assert_eq!(session.text("log").await.lines().count(), 3);
     assert_eq!(session.show().await["running_job"], Value::Null);
 }
+
+/// A client that was told of an end found the session busy, for the moment that
+/// the turn took to come back.
+#[tokio::test]
+async fn r11_a_session_is_free_when_the_end_of_its_job_is_told() {
+    let server = TestServer::start().await;
+    let session = server.new_session().with("queue", "reject").await;
+    for _ in 0..100 {
+        let _ = session.run(guests::HELLO).await.succeeded();
+    }
+}

@@ -91,6 +91,11 @@ impl Service {
             ended => ended,
         };
         let Walk { queued, listed, client, ahead, .. } = walk;
+        if client.is_none() {
+            // Before anybody is told: who knows of the end finds the session free.
+            turn = None;
+            drop(ahead);
+        }
         drop(listed);
         let job = &queued.job;
         match &ended {
@@ -106,7 +111,6 @@ impl Service {
             client.tell(ended.ok());
             self.until_read(client).await;
         }
-        drop(ahead);
         drop(turn);
     }
 
