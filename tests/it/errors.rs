@@ -102,9 +102,7 @@ async fn what_this_version_has_not_is_refused_by_name() {
     let post = |path, body| (Method::POST, path, body, 400, "invalid-request");
     let cases = [
         (post("/v1/sessions", json!({"transaction": "explicit"})), &["transaction"][..]),
-        (post("/v1/sessions", json!({"keyed": true})), &["keyed"]),
         (post("/v1/sessions", json!({"from": {"session": "a"}})), &["from"]),
-        (post("/v1/jobs", json!({"module": "hello", "session_key": "k"})), &["session_key"]),
         (post("/v1/jobs", json!({"module": "hello", "commit": false})), &["commit"]),
         (post("/v1/jobs", json!({"module": "hello", "retries": 2})), &["retries"]),
         (post("/v1/jobs", json!({"module": "hello", "not_before": "2030-01-01T00:00:00Z"})), &["not_before"]),
@@ -157,6 +155,7 @@ async fn every_code_has_a_page_where_its_type_says() {
         "not-found",
         "conflict",
         "session-busy",
+        "session-key-mismatch",
         "payload-too-large",
         "unsupported-module",
         "invalid-module",

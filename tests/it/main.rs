@@ -37,6 +37,9 @@ mod params;
 mod files;
 mod jobs;
 mod ownership;
+mod session_keys;
+mod tracking;
+mod expiry;
 mod errors;
 
 // The server as a program, and programs on the server.

@@ -6,6 +6,7 @@ use serde_json::json;
 use sessile_kit::Client;
 use sessile_kit::TestServer;
 use sessile_kit::guests;
+use sessile_kit::until;
 
 fn ids(items: &[Value]) -> Vec<&str> {
     items.iter().map(|item| item["id"].as_str().unwrap()).collect()
@@ -78,4 +79,18 @@ async fn r21_every_session_is_on_one_page_of_a_list() {
     let expected: Vec<String> = (0..520).map(|number| format!("s{number:05}")).collect();
     assert_eq!(ids(&all), expected);
     assert!(all.iter().all(|item| item["owner"] == "dev"));
+}
+
+#[tokio::test]
+async fn r21_a_pending_session_is_listed_by_its_new_id() {
+    let server = TestServer::start().await;
+    let session = server.new_session().with_id("old").await;
+    let job = session.new_job(guests::SESSION_OPS).args(["rename", "new", "stay"]).submit().await;
+    let listed = || async { Some(server.list("/v1/sessions?state=pending").await).filter(|items| !items.is_empty()) };
+    let pending = until("the session is pending", listed).await;
+    assert_eq!(ids(&pending), ["new"]);
+    assert_eq!(pending[0], server.session("new").show().await);
+    assert_eq!(ids(&server.list("/v1/sessions").await), ["old"]);
+    job.end().await;
+    assert_eq!(ids(&server.list("/v1/sessions?state=pending").await), Vec::<&str>::new());
 }

@@ -17,6 +17,8 @@ use crate::http::auth::require;
 use crate::http::content;
 use crate::http::no_content;
 use crate::http::problem::Problem;
+use crate::http::session_keys::accepted;
+use crate::http::session_keys::visit;
 use crate::http::sessions::named_session;
 use crate::http::sessions::with_session_id;
 use crate::http::wire::Json;
@@ -118,7 +120,7 @@ pub(super) async fn write(
     mut body: Body,
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
-    let session = named_session(&service, &caller, &id).await?;
+    let visit = visit(&service, &caller, &id, &headers).await?;
     let path = session_path(&path)?;
     let only_if = content::precondition(&headers)?;
     let mut spool = service.spool();
@@ -126,16 +128,16 @@ pub(super) async fn write(
         spool.write(&piece).map_err(Refusal::from)?;
     }
     let spool = spool.finish();
-    let location = content::location(&["v1", "sessions", session.id.as_str(), "files"]);
+    let location = content::location(&["v1", "sessions", visit.session.id.as_str(), "files"]);
     let location = path.as_str().split('/').fold(location, |above, name| above + &content::location(&[name]));
-    let put = service.put_file(&session, path, spool, only_if).await?;
+    let put = service.put_file(&visit, path, spool, only_if).await?;
     let etag = format!("\"{}\"", put.etag);
     let answer = if put.created {
         (StatusCode::CREATED, [(header::ETAG, etag), (header::LOCATION, location)]).into_response()
     } else {
         (StatusCode::NO_CONTENT, [(header::ETAG, etag)]).into_response()
     };
-    Ok(with_session_id(&session, answer))
+    Ok(accepted(&service, &visit, answer))
 }
 
 #[derive(Deserialize)]
@@ -155,10 +157,10 @@ pub(super) async fn delete(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
-    let session = named_session(&service, &caller, &id).await?;
+    let visit = visit(&service, &caller, &id, &headers).await?;
     let only_if = content::precondition(&headers)?;
-    service.delete_file(&session, session_path(&path)?, recursive(query.recursive), only_if).await?;
-    Ok(with_session_id(&session, no_content()))
+    service.delete_file(&visit, session_path(&path)?, recursive(query.recursive), only_if).await?;
+    Ok(accepted(&service, &visit, no_content()))
 }
 
 fn recursive(yes: bool) -> Recursive {

@@ -23,6 +23,7 @@ use crate::model::job::Delivery;
 use crate::model::job::Inputs;
 use crate::model::job::JobLimits;
 use crate::model::job::OnCrash;
+use crate::model::rolling_key::ShownKey;
 use crate::service::jobs::JobOrder;
 
 /// `POST /v1/jobs`. Serialised again only for its fingerprint.
@@ -75,10 +76,17 @@ impl JobForm {
         Self { module, ..Self::default() }
     }
 
+    /// The session key that the body shows.
+    pub(super) fn session_key(&self) -> Option<&str> {
+        self.session_key.as_deref()
+    }
+
     /// The order that this request stands for. `header` is the session that the
-    /// header `Session-Id` names.
-    pub(super) fn order(mut self, header: Option<&str>) -> Result<JobOrder, Problem> {
+    /// header `Session-Id` names, `shown` the session key of header or body.
+    pub(super) fn order(mut self, header: Option<&str>, shown: Option<ShownKey>) -> Result<JobOrder, Problem> {
         self.refuse_what_is_not_there_yet()?;
+        // A key is not part of what is asked for, and is compared by itself.
+        self.session_key = None;
         self.session = agreed(self.session.take(), header)?;
         // Two requests are the same if they mean the same: the form is written
         // out again in one order of fields, with the header's session in it.
@@ -106,6 +114,7 @@ impl JobForm {
             },
             delivery: Delivery::Stored,
             labels: checked_labels(self.labels)?,
+            session_key: shown,
             fingerprint,
         })
     }
@@ -116,7 +125,6 @@ impl JobForm {
             ("not_before", self.not_before.is_some()),
             ("retries", self.retries.is_some_and(|retries| retries > 0)),
             ("commit", self.commit == Some(false)),
-            ("session_key", self.session_key.is_some()),
         ];
         match absent.into_iter().find(|(_, asked)| *asked) {
             Some((name, _)) => Err(not_yet(name, "leave it out")),
@@ -244,7 +252,7 @@ mod tests {
 
     fn order(json: &str, header: Option<&str>) -> Result<JobOrder, String> {
         let form: JobForm = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        form.order(header).map_err(|problem| format!("{problem:?}"))
+        form.order(header, None).map_err(|problem| format!("{problem:?}"))
     }
 
     #[track_caller]
@@ -272,6 +280,8 @@ mod tests {
         let plain = order(r#"{"module": "m", "session": "s", "id": "j"}"#, None).unwrap();
         let other_way = order(r#"{"id": "j",  "module": "m", "args": []}"#, Some("s")).unwrap();
         assert_eq!(plain.fingerprint, other_way.fingerprint);
+        let keyed = order(r#"{"module": "m", "session": "s", "id": "j", "session_key": "k"}"#, None).unwrap();
+        assert_eq!(plain.fingerprint, keyed.fingerprint);
         let another = order(r#"{"module": "m", "session": "s", "id": "j", "args": ["x"]}"#, None).unwrap();
         assert_ne!(plain.fingerprint, another.fingerprint);
     }

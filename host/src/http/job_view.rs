@@ -9,6 +9,7 @@ use crate::http::wire::rfc3339;
 use crate::model::job::Job;
 use crate::model::job::Progress;
 use crate::model::outcome::Outcome;
+use crate::model::rolling_key::RollingKey;
 
 #[derive(Serialize)]
 pub(super) struct JobView {
@@ -17,6 +18,9 @@ pub(super) struct JobView {
     version: u32,
     digest: String,
     session: Option<NamedView>,
+    /// Only in the answer to the submission (R28).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_key: Option<String>,
     state: &'static str,
     /// `null` until the job is over.
     outcome: Option<OutcomeView>,
@@ -83,6 +87,7 @@ impl JobView {
                 .session
                 .as_ref()
                 .map(|named| NamedView { id: named.id.to_string(), active: job.session_active }),
+            session_key: None,
             state: job.state.word(),
             outcome: job.outcome.as_ref().map(OutcomeView::of),
             // The engine took it only as JSON, so what is stored reads back.
@@ -108,6 +113,13 @@ impl JobView {
             stdout_truncated: job.stdout_truncated,
             stderr_truncated: job.stderr_truncated,
         }
+    }
+}
+
+impl JobView {
+    /// With the session key for the next request.
+    pub(super) fn with_key(self, key: Option<&RollingKey>) -> Self {
+        Self { session_key: key.map(RollingKey::reveal), ..self }
     }
 }
 

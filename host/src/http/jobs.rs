@@ -15,6 +15,8 @@ use crate::http::content;
 use crate::http::job_form::JobForm;
 use crate::http::job_view::JobView;
 use crate::http::problem::Problem;
+use crate::http::session_keys::shown_key;
+use crate::http::session_keys::with_key;
 use crate::http::sessions::SESSION_ID;
 use crate::http::sessions::session_id;
 use crate::http::wire::Json;
@@ -29,6 +31,7 @@ use crate::model::caller::Caller;
 use crate::model::caller::Scope;
 use crate::model::job::Job;
 use crate::model::job::JobState;
+use crate::model::rolling_key::RollingKey;
 use crate::service::Service;
 use crate::store::JobFilter;
 
@@ -46,7 +49,8 @@ pub(super) async fn submit(
     require(&caller, Scope::Submit)?;
     let wait = wanted_wait(&headers)?;
     let named = header_text(&headers, &SESSION_ID)?;
-    let order = form.order(named)?;
+    let shown = shown_key(&headers, form.session_key())?;
+    let order = form.order(named, shown)?;
     let mut job = service.submit(&caller.owner, order).await?;
     if let Some(wait) = wait.filter(|_| !job.state.is_over()) {
         job = service.wait(job, wait).await?;
@@ -56,7 +60,8 @@ pub(super) async fn submit(
         _ => StatusCode::ACCEPTED,
     };
     let location = content::location(&["v1", "jobs", job.id.as_str()]);
-    let mut response = answer(&service, job);
+    let key = service.key_handed(&job);
+    let mut response = with_key(key.as_ref(), answer(&service, job, key.as_ref()));
     *response.status_mut() = status;
     let location = location.parse().map_err(|_| Problem::invalid("the job id makes no address"))?;
     response.headers_mut().insert(header::LOCATION, location);
@@ -126,7 +131,7 @@ pub(super) async fn show(
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
     let job = service.job(&caller.owner, &job_id(&id)?).await?;
-    Ok(answer(&service, job))
+    Ok(answer(&service, job, None))
 }
 
 /// `POST /v1/jobs/{id}/cancel`: answers when the guest has stopped. A job that
@@ -138,13 +143,14 @@ pub(super) async fn cancel(
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
     let job = service.cancel(&caller.owner, &job_id(&id)?).await?;
-    Ok(answer(&service, job))
+    Ok(answer(&service, job, None))
 }
 
-/// The job, with the session that it named in the header (R29).
-fn answer(service: &Service, job: Job) -> Response {
+/// The job, with the session that it named in the header (R29), and with a
+/// session key if that was handed out with this answer.
+fn answer(service: &Service, job: Job, key: Option<&RollingKey>) -> Response {
     let named = job.session.as_ref().and_then(|named| named.id.as_str().parse().ok());
-    let mut response = Json(JobView::of(&job, service.progress(&job))).into_response();
+    let mut response = Json(JobView::of(&job, service.progress(&job)).with_key(key)).into_response();
     if let Some(id) = named {
         response.headers_mut().insert(SESSION_ID, id);
     }

@@ -19,6 +19,7 @@ mod modules;
 mod sessions;
 mod session_form;
 mod session_view;
+mod session_keys;
 mod params;
 mod files;
 mod content;

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use axum::body::Body;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::http::header;
 use axum::response::Response;
 
 use crate::http::auth::require;
 use crate::http::no_content;
 use crate::http::problem::Problem;
+use crate::http::session_keys::accepted;
+use crate::http::session_keys::visit;
 use crate::http::sessions::named_session;
 use crate::http::sessions::with_session_id;
 use crate::http::wire::Json;
@@ -52,16 +55,17 @@ pub(super) async fn set(
     State(service): State<Service>,
     caller: Caller,
     Path((id, name)): Path<(String, String)>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
-    let session = named_session(&service, &caller, &id).await?;
+    let visit = visit(&service, &caller, &id, &headers).await?;
     let value = whole_body(body, limits::PARAM_VALUE_BYTES_MAX).await?;
     let value = String::from_utf8(value.into()).map_err(|_| {
         Problem::invalid(format!("the value of `{name}` is not UTF-8 text; put other bytes into a file"))
     })?;
-    service.write_params(&session, ParamChanges::from([(name, Some(value))])).await?;
-    Ok(with_session_id(&session, no_content()))
+    service.write_params(&visit, ParamChanges::from([(name, Some(value))])).await?;
+    Ok(accepted(&service, &visit, no_content()))
 }
 
 /// `DELETE …/params/{name}`
@@ -69,14 +73,15 @@ pub(super) async fn remove(
     State(service): State<Service>,
     caller: Caller,
     Path((id, name)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
-    let session = named_session(&service, &caller, &id).await?;
-    if !service.params(&session).await?.contains_key(&name) {
+    let visit = visit(&service, &caller, &id, &headers).await?;
+    if !service.params(&visit.session).await?.contains_key(&name) {
         return Err(Refusal::NoParam(name).into());
     }
-    service.write_params(&session, ParamChanges::from([(name, None)])).await?;
-    Ok(with_session_id(&session, no_content()))
+    service.write_params(&visit, ParamChanges::from([(name, None)])).await?;
+    Ok(accepted(&service, &visit, no_content()))
 }
 
 /// `PATCH …/params`: merges an object; `null` deletes. Answers all of them.
@@ -84,10 +89,12 @@ pub(super) async fn merge(
     State(service): State<Service>,
     caller: Caller,
     Path(id): Path<String>,
+    headers: HeaderMap,
     Json(changes): Json<BTreeMap<String, Option<String>>>,
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
-    let session = named_session(&service, &caller, &id).await?;
-    service.write_params(&session, changes).await?;
-    Ok(with_session_id(&session, Json(service.params(&session).await?)))
+    let visit = visit(&service, &caller, &id, &headers).await?;
+    service.write_params(&visit, changes).await?;
+    let params = service.params(&visit.session).await?;
+    Ok(accepted(&service, &visit, Json(params)))
 }

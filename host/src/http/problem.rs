@@ -30,6 +30,7 @@ pub enum Code {
     MethodNotAllowed,
     Conflict,
     SessionBusy,
+    SessionKeyMismatch,
     PreconditionFailed,
     JobFailed,
     PayloadTooLarge,
@@ -54,7 +55,7 @@ struct Sheet {
 }
 
 impl Code {
-    const ALL: [Code; 19] = [
+    const ALL: [Code; 20] = [
         Code::InvalidRequest,
         Code::Unauthorized,
         Code::Forbidden,
@@ -62,6 +63,7 @@ impl Code {
         Code::MethodNotAllowed,
         Code::Conflict,
         Code::SessionBusy,
+        Code::SessionKeyMismatch,
         Code::PreconditionFailed,
         Code::JobFailed,
         Code::PayloadTooLarge,
@@ -120,6 +122,12 @@ impl Code {
                 StatusCode::CONFLICT,
                 "The session is busy",
                 "Send the request again later, or ask for a place in the queue with `\"queue\": \"wait\"`.",
+            ),
+            Code::SessionKeyMismatch => sheet(
+                "session-key-mismatch",
+                StatusCode::CONFLICT,
+                "The session key is not the newest one",
+                "Send the header `Session-Key` with the value that came with the answer to the last accepted request. If that answer was lost and the request was a job with an id, send it again unchanged: it is answered with the same key.",
             ),
             Code::PreconditionFailed => sheet(
                 "precondition-failed",
@@ -291,6 +299,7 @@ impl From<Refusal> for Problem {
             | Refusal::NoTenant(_)
             | Refusal::NoKey(_) => Code::NotFound,
             Refusal::Conflict(_) | Refusal::NotReady { .. } => Code::Conflict,
+            Refusal::SessionKey => Code::SessionKeyMismatch,
             Refusal::Precondition(_) => Code::PreconditionFailed,
             Refusal::TooLarge { .. } => Code::PayloadTooLarge,
             Refusal::InvalidModule(_) => Code::InvalidModule,

@@ -31,6 +31,8 @@ use crate::http::problem::Code;
 use crate::http::problem::EndedJob;
 use crate::http::problem::Problem;
 use crate::http::run_form;
+use crate::http::session_keys::shown_key;
+use crate::http::session_keys::with_key;
 use crate::http::sessions::SESSION_ID;
 use crate::http::wire::Path;
 use crate::http::wire::Query;
@@ -66,13 +68,14 @@ pub(super) async fn run(
         let detail = "the server chooses the id of a streaming run, since its input cannot be compared with an earlier request's; send no `Job-Id`";
         return Err(Problem::invalid(detail));
     }
-    let order = run_form::order(module, query, header_text(&headers, &SESSION_ID)?)?;
+    let mut order = run_form::order(module, query, header_text(&headers, &SESSION_ID)?)?;
+    order.session_key = shown_key(&headers, None)?;
     let line = extensions.get::<Line>().ok_or_else(no_line)?.watch().map_err(|error| {
         tracing::warn!(%error, "a connection cannot be watched");
         no_line()
     })?;
     let run = service.run(&caller.owner, order).await?;
-    let StreamingRun { id, session, stdin, mut answer } = run;
+    let StreamingRun { id, session, next_key, stdin, mut answer } = run;
     tokio::spawn(send_stdin(body, stdin, line));
     let first = answer.next().await;
     let session_active = answer.session_active();
@@ -88,7 +91,8 @@ pub(super) async fn run(
     if let Some(session) = session {
         headers.insert(SESSION_ID, plain(session.as_str())?);
     }
-    Ok(response)
+    // With a failure too: the request was accepted, and has used up its key.
+    Ok(with_key(next_key.as_ref(), response))
 }
 
 /// A streaming run whose client cannot be watched might outlive it.

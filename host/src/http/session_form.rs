@@ -70,9 +70,6 @@ impl TryFrom<SessionForm> for SessionOrder {
                 )));
             }
         }
-        if form.keyed {
-            return Err(not_yet("keyed", "leave it out"));
-        }
         if form.from.is_some() {
             return Err(not_yet("from", "leave it out"));
         }
@@ -89,7 +86,7 @@ impl TryFrom<SessionForm> for SessionOrder {
         }
         let queue = form.queue.map_or(QueueMode::Wait, QueueMode::from);
         let terms = Terms { idle_timeout: idle_timeout(form.idle_timeout_s)?, lifetime: lifetime(form.lifetime_s)? };
-        Ok(SessionOrder { id, queue, limits, terms, params: form.params })
+        Ok(SessionOrder { id, queue, limits, terms, params: form.params, keyed: form.keyed })
     }
 }
 
@@ -99,6 +96,7 @@ impl TryFrom<SessionForm> for SessionOrder {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ChangeForm {
     id: Option<String>,
+    pub(super) session_key: Option<String>,
     #[serde(deserialize_with = "given")]
     idle_timeout_s: Option<Option<u64>>,
     #[serde(deserialize_with = "given")]

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::http::wire::rfc3339;
+use crate::model::rolling_key::RollingKey;
 use crate::model::session::QueueMode;
 use crate::model::session::Session;
 use crate::model::session::SessionState;
@@ -16,6 +17,9 @@ pub(super) struct SessionView {
     transaction: &'static str,
     queue: &'static str,
     keyed: bool,
+    /// Only in the answer to a request that was accepted (R28).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_key: Option<String>,
     created_at: String,
     last_used_at: String,
     /// `null`: never.
@@ -53,7 +57,8 @@ impl SessionView {
                 QueueMode::Wait => "wait",
                 QueueMode::Reject => "reject",
             },
-            keyed: false,
+            keyed: session.newest_key.is_some(),
+            session_key: None,
             created_at: rfc3339(session.created_at),
             last_used_at: rfc3339(session.last_used_at),
             expires_at: activity.expires_at.map(rfc3339),
@@ -67,5 +72,10 @@ impl SessionView {
             uncommitted: false,
             commit: session.commit,
         }
+    }
+
+    /// With the key for the next request.
+    pub(super) fn with_key(self, key: Option<&RollingKey>) -> Self {
+        Self { session_key: key.map(RollingKey::reveal), ..self }
     }
 }

@@ -1,6 +1,7 @@
 //! `/v1/sessions`: make, look, drop.
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::http::HeaderName;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
@@ -15,6 +16,9 @@ use crate::http::no_content;
 use crate::http::problem::Problem;
 use crate::http::session_form::ChangeForm;
 use crate::http::session_form::SessionForm;
+use crate::http::session_keys::shown_key;
+use crate::http::session_keys::visit;
+use crate::http::session_keys::with_key;
 use crate::http::session_view::SessionView;
 use crate::http::wire::Json;
 use crate::http::wire::ListView;
@@ -44,8 +48,10 @@ pub(super) async fn create(
     require(&caller, Scope::Submit)?;
     let session = service.create_session(&caller.owner, form.try_into()?).await?;
     let location = content::location(&["v1", "sessions", session.id.as_str()]);
-    let view = SessionView::of(&session, service.activity(&session));
-    Ok(with_session_id(&session, (StatusCode::CREATED, [(header::LOCATION, location)], Json(view))))
+    let key = service.first_key(&session);
+    let view = SessionView::of(&session, service.activity(&session)).with_key(key.as_ref());
+    let answer = (StatusCode::CREATED, [(header::LOCATION, location)], Json(view));
+    Ok(with_key(key.as_ref(), with_session_id(&session, answer)))
 }
 
 #[derive(Deserialize)]
@@ -106,31 +112,36 @@ pub(super) async fn change(
     State(service): State<Service>,
     caller: Caller,
     Path(id): Path<String>,
-    Json(form): Json<ChangeForm>,
+    headers: HeaderMap,
+    Json(mut form): Json<ChangeForm>,
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
+    let shown = shown_key(&headers, form.session_key.take().as_deref())?;
     let (new_id, changes) = (form.new_id()?, form.try_into()?);
-    let mut session = named_session(&service, &caller, &id).await?;
-    if let Some(new_id) = new_id {
-        session = service.rename_session(&session, new_id).await?;
-    }
-    let session = service.change_session(&session, changes).await?;
-    let activity = service.activity(&session);
-    Ok(with_session_id(&session, Json(SessionView::of(&session, activity))))
+    let visit = service.visit(&caller.owner, &session_id(&id)?, shown.as_ref()).await?;
+    let session = service.change_session(&visit, new_id, changes).await?;
+    let key = service.next_key(&visit);
+    let view = SessionView::of(&session, service.activity(&session)).with_key(key.as_ref());
+    Ok(with_key(key.as_ref(), with_session_id(&session, Json(view))))
 }
 
 /// `DELETE /v1/sessions/{id}`: 204 when gone, 202 while a job is being stopped.
+/// An `admin`, who says whose it is, needs no session key.
 pub(super) async fn drop(
     State(service): State<Service>,
     caller: Caller,
     Path(id): Path<String>,
     Query(query): Query<OwnerQuery>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let owner = whose(&caller, query.owner.as_deref())?;
-    let session = service.session(&owner, &session_id(&id)?).await?;
-    match service.drop_session(&session).await? {
-        Dropped::Gone => Ok(with_session_id(&session, no_content())),
-        Dropped::Stopping => Ok(with_session_id(&session, StatusCode::ACCEPTED)),
+    let visit = match query.owner {
+        Some(_) => service.visit_as_admin(&owner, &session_id(&id)?).await?,
+        None => visit(&service, &caller, &id, &headers).await?,
+    };
+    match service.drop_session(&visit).await? {
+        Dropped::Gone => Ok(with_session_id(&visit.session, no_content())),
+        Dropped::Stopping => Ok(with_session_id(&visit.session, StatusCode::ACCEPTED)),
     }
 }
 

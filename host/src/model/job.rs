@@ -17,6 +17,7 @@ use crate::limits;
 use crate::model::caller::Owner;
 use crate::model::module::ModuleKind;
 use crate::model::outcome::Outcome;
+use crate::model::rolling_key::KeyName;
 use crate::model::session::SessionKey;
 
 /// The number of a job in the order of acceptance, over the whole server.
@@ -101,6 +102,8 @@ pub struct NewJob {
     pub labels: BTreeMap<String, String>,
     /// Of the request as the client sent it, so that a retry is known (R2).
     pub fingerprint: Digest,
+    /// The session key that it was submitted with, if one was demanded (R28).
+    pub key_shown: Option<KeyName>,
     pub created_at: Timestamp,
 }
 
@@ -197,6 +200,8 @@ pub struct Job {
     /// Whether it runs, or ran, inside that session; before it starts, whether
     /// that session existed when it was accepted.
     pub session_active: bool,
+    /// The session key that its acceptance handed out (R28).
+    pub key_handed: Option<KeyName>,
     pub state: JobState,
     /// `None` until the job is over.
     pub outcome: Option<Outcome>,

@@ -13,5 +13,6 @@ pub mod params;
 pub mod session;
 pub mod association;
 pub mod expiry;
+pub mod rolling_key;
 pub mod job;
 pub mod outcome;

@@ -20,6 +20,7 @@ use crate::limits::SESSION_FILES_MAX;
 use crate::model::caller::Owner;
 use crate::model::expiry::Life;
 use crate::model::expiry::Terms;
+use crate::model::rolling_key::KeyNumber;
 
 /// Which incarnation of a session is meant: an id may be used again after its
 /// session is gone, this number never is.
@@ -155,6 +156,9 @@ pub struct Session {
     pub limits: SessionLimits,
     pub usage: Usage,
     pub terms: Terms,
+    /// The number of the key that the next request must carry; `None` for a
+    /// session that demands none (R28).
+    pub newest_key: Option<KeyNumber>,
     /// The number of the last commit; 0 for a session that nothing changed yet.
     pub commit: u64,
     pub created_at: Timestamp,

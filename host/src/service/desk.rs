@@ -162,6 +162,7 @@ impl Desk {
             params: ParamMap::new(),
             // A run that is not on record is never made again, so it needs no remembering.
             creator: Some(self.seq).filter(|seq| seq.0 > 0),
+            keyed: false,
             now: self.service.now(),
         };
         // First the place, then the session: whoever sees the session comes after.

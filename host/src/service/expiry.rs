@@ -23,6 +23,7 @@ use crate::model::session::SessionKey;
 use crate::service::Service;
 use crate::service::refusal::Chain;
 use crate::service::refusal::Refusal;
+use crate::service::session_keys::Visit;
 use crate::service::sessions::lane_of;
 use crate::store::Receipt;
 use crate::store::StoreError;
@@ -103,7 +104,8 @@ impl Service {
 
     /// A lifetime that is over while a job runs ends like a drop (R19).
     async fn end_of_lifetime(&self, session: &Session) {
-        match self.drop_because(session, "the lifetime of its session was over").await {
+        let visit = Visit { access: session.key.into(), session: session.clone() };
+        match self.drop_because(&visit, "the lifetime of its session was over").await {
             // Somebody else dropped it first.
             Ok(_) | Err(Refusal::NoSession(_)) => {}
             Err(refusal) => tracing::warn!(session = %session.id, %refusal, "a session outlives its lifetime for now"),
@@ -199,6 +201,7 @@ mod tests {
                 terms,
                 creator: None,
                 params: [].into(),
+                keyed: false,
                 now: self.clock.now(),
             })
         }
@@ -214,7 +217,7 @@ mod tests {
 
         async fn write(&self, session: &Session) -> Result<(), Refusal> {
             let changes = ParamChanges::from([("touched".to_owned(), Some("yes".to_owned()))]);
-            self.service.write_params(session, changes).await
+            self.service.write_params(&visit(session), changes).await
         }
     }
 
@@ -234,6 +237,10 @@ mod tests {
 
     fn owner() -> Owner {
         Owner { tenant: "t".parse().unwrap(), principal: "p".parse().unwrap() }
+    }
+
+    fn visit(session: &Session) -> Visit {
+        Visit { access: session.key.into(), session: session.clone() }
     }
 
     fn idle(timeout: Duration) -> Terms {
@@ -333,11 +340,12 @@ mod tests {
         let kit = Kit::new().await;
         let session = kit.session("s", Terms::default()).await;
         let terms = NewTerms { idle_timeout: Some(Some(MINUTE)), lifetime: None };
-        let changed = kit.service.change_session(&session, SessionChanges { terms, queue: None }).await.unwrap();
+        let changed =
+            kit.service.change_session(&visit(&session), None, SessionChanges { terms, queue: None }).await.unwrap();
         assert_eq!(changed.terms, idle(MINUTE));
         let spared = kit.session("spared", idle(MINUTE)).await;
         let terms = NewTerms { idle_timeout: Some(None), lifetime: None };
-        kit.service.change_session(&spared, SessionChanges { terms, queue: None }).await.unwrap();
+        kit.service.change_session(&visit(&spared), None, SessionChanges { terms, queue: None }).await.unwrap();
 
         kit.clock.turn(MINUTE);
         let kit = kit.restarted().await;

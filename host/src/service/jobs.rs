@@ -27,6 +27,7 @@ use crate::model::job::OnCrash;
 use crate::model::job::Progress;
 use crate::model::module::ModuleRef;
 use crate::model::module::ModuleVersion;
+use crate::model::rolling_key::ShownKey;
 use crate::model::session::QueueMode;
 use crate::model::session::Session;
 use crate::queue::admission;
@@ -68,7 +69,10 @@ pub struct JobOrder {
     pub on_crash: OnCrash,
     pub delivery: Delivery,
     pub labels: BTreeMap<String, String>,
-    /// Of the request as it was sent, so that a retry is known (R2).
+    /// The session key that the request carries (R28).
+    pub session_key: Option<ShownKey>,
+    /// Of the request as it was sent, so that a retry is known (R2); without the
+    /// session key.
     pub fingerprint: Digest,
 }
 
@@ -114,6 +118,7 @@ impl JobOrder {
             delivery: self.delivery,
             labels: self.labels,
             fingerprint: self.fingerprint,
+            key_shown: None,
             created_at: now,
         }
     }
@@ -124,6 +129,7 @@ impl Service {
     /// request gives the job that was accepted then, and runs nothing (R2).
     pub async fn submit(&self, owner: &Owner, order: JobOrder) -> Result<Job, Refusal> {
         let id = order.id.clone().unwrap_or_else(JobId::random);
+        let shown = order.session_key.clone();
         // A retry gets the old answer whatever has changed since: its session
         // may be busy now, or its module gone.
         let known = match &order.id {
@@ -136,7 +142,10 @@ impl Service {
         };
         match accepted {
             Accepted::New(_) => self.job(owner, &id).await,
-            Accepted::Known(job) => Ok(*job),
+            Accepted::Known(job) => {
+                self.retry_shown_right(&job, shown.as_ref())?;
+                Ok(*job)
+            }
             Accepted::Conflict => Err(Refusal::Conflict(format!(
                 "a job with the id `{id}` was submitted before with another request; choose another id"
             ))),
@@ -158,7 +167,13 @@ impl Service {
             None => None,
         };
         let queue = order.queue;
+        let key_shown = match &session {
+            Some(session) => self.shown_right(session, order.session_key.as_ref())?,
+            // Nothing is there that could demand one (R3).
+            None => None,
+        };
         let job = order.into_job(owner, id, version, session.as_ref(), self.now());
+        let job = NewJob { key_shown, ..job };
         let entry = self.enter(&job, session.as_ref(), queue)?;
         // From here on the job may be durable at any moment, so the rest must
         // not depend on a client that waits.

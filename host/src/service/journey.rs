@@ -32,6 +32,7 @@ use crate::service::live::Listed;
 use crate::service::live::LiveJob;
 use crate::service::record::Record;
 use crate::service::refusal::Chain;
+use crate::service::session_keys::may_enter;
 use crate::service::settle::cancelled;
 use crate::service::settle::drained;
 use crate::service::settle::dropped;
@@ -196,7 +197,8 @@ impl Service {
             None => self.inner.store.session(&job.owner, &named.id).await?,
         };
         // One that was renamed away while the job waited is not the one it named (R17).
-        Ok(found.filter(|session| session.state.takes_requests() && session.id == named.id))
+        let found = found.filter(|session| session.state.takes_requests() && session.id == named.id);
+        Ok(found.filter(|session| may_enter(job, session)))
     }
 
     /// Runs the guest in a draft and makes the end durable.

@@ -20,6 +20,7 @@ pub mod stream;
 pub mod live;
 mod names;
 pub mod sessions;
+pub mod session_keys;
 pub mod expiry;
 pub mod modules;
 pub mod keys;
@@ -39,6 +40,7 @@ use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::limits;
 use crate::model::caller::Caller;
+use crate::model::rolling_key::KeyMaker;
 use crate::queue::admission::UnknownSessions;
 use crate::queue::lanes::Lanes;
 use crate::queue::slots::Slots;
@@ -82,6 +84,8 @@ struct Inner {
     names: Names,
     unrecorded: AllUnrecorded,
     keys: KeyRing,
+    /// Makes the keys of sessions, which are not stored.
+    key_maker: KeyMaker,
     programs: Programs,
     /// Held while a job takes its place in the lane and in the store's line of
     /// writes, so that both lines have the same order: the order in which jobs
@@ -109,6 +113,7 @@ impl Service {
         let recovered = store.recover(clock.now()).await?;
         let keys = store.all_keys().await?.into_iter();
         let keys = KeyRing::new(keys.map(|key| (key.hash, Caller { owner: key.owner, scopes: key.scopes })));
+        let key_maker = KeyMaker::new(store.secret());
         let inner = Inner {
             settings,
             clock,
@@ -120,6 +125,7 @@ impl Service {
             names: Names::default(),
             unrecorded: AllUnrecorded::default(),
             keys,
+            key_maker,
             programs: Programs::default(),
             door: Mutex::new(()),
             compiler: Semaphore::new(1),

@@ -13,6 +13,8 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
+use crate::ids::SessionId;
+use crate::model::caller::Owner;
 use crate::model::session::SessionKey;
 use crate::queue::lanes::LaneKey;
 
@@ -58,6 +60,16 @@ impl Names {
         self.lock().ids.get(id).copied().flatten()
     }
 
+    /// Every id of an owner under which a session is pending, in order; no more
+    /// than jobs run.
+    pub(super) fn pending_of(&self, owner: &Owner) -> Vec<(SessionId, SessionKey)> {
+        let held = self.lock();
+        let of_owner = held.ids.iter().filter(|(id, _)| id.owner == *owner);
+        let mut pending: Vec<_> = of_owner.filter_map(|(id, key)| Some((id.session.clone(), (*key)?))).collect();
+        pending.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
+        pending
+    }
+
     /// Lets no new request into a session.
     pub(super) fn leave(&self, session: SessionKey) -> Leaving {
         self.lock().leaving.insert(session);
@@ -90,7 +102,6 @@ impl Drop for Leaving {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::caller::Owner;
 
     fn id(session: &str) -> LaneKey {
         let owner = Owner { tenant: "t".parse().unwrap(), principal: "p".parse().unwrap() };

@@ -129,6 +129,7 @@ impl Unrecorded {
             delivery: new.delivery,
             session: new.session,
             session_active: false,
+            key_handed: None,
             state: if started_at.is_some() { JobState::Running } else { JobState::Queued },
             outcome: None,
             result: None,

@@ -22,6 +22,11 @@ pub enum Refusal {
     NoSession(SessionId),
     #[error("the session was dropped before its turn came")]
     SessionGone,
+    /// It does not say which of the three it is, nor what would be right.
+    #[error(
+        "the session key is missing or is not the newest one; send the one that came with the answer to the last request that was accepted"
+    )]
+    SessionKey,
     #[error("no job is named `{0}`")]
     NoJob(JobId),
     #[error("the stdout of the streaming run `{0}` went to its client as it came, and was not kept")]
@@ -107,6 +112,7 @@ impl From<Refused> for Refusal {
             | Refused::DirectoryNotEmpty(_)
             | Refused::NotTheJob => Refusal::Conflict(sentence),
             Refused::SessionGone => Refusal::SessionGone,
+            Refused::SessionKey => Refusal::SessionKey,
             Refused::Precondition(_) => Refusal::Precondition(sentence),
             Refused::SessionBytes { .. } | Refused::SessionFiles { .. } => Refusal::SessionFull(sentence),
             Refused::FileTooLarge { limit } => Refusal::TooLarge { limit_bytes: limit },

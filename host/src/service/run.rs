@@ -9,6 +9,7 @@ use crate::ids::SessionId;
 use crate::model::caller::Owner;
 use crate::model::job::Delivery;
 use crate::model::job::OnCrash;
+use crate::model::rolling_key::RollingKey;
 use crate::service::Service;
 use crate::service::jobs::JobOrder;
 use crate::service::jobs::live_job;
@@ -28,6 +29,8 @@ pub struct StreamingRun {
     pub id: JobId,
     /// The session that it named.
     pub session: Option<SessionId>,
+    /// The session key for the next request (R28).
+    pub next_key: Option<RollingKey>,
     pub stdin: StdinWriter,
     pub answer: Answer,
 }
@@ -38,6 +41,7 @@ impl Service {
     pub async fn run(&self, owner: &Owner, order: JobOrder) -> Result<StreamingRun, Refusal> {
         let order = JobOrder { id: None, delivery: Delivery::Streamed, on_crash: OnCrash::Fail, ..order };
         let (id, session) = (JobId::random(), order.session.clone());
+        let shows_key = order.session_key.is_some();
         let (client, stdin, answer) = stream::open();
         if session.is_none() {
             self.set_out_unrecorded(owner, &id, order, client).await?;
@@ -45,7 +49,12 @@ impl Service {
             // Two random ids were the same.
             return Err(Refusal::Internal);
         }
-        Ok(StreamingRun { id, session, stdin, answer })
+        // Who showed none was let in where none is demanded, and is given none.
+        let next_key = match &session {
+            Some(_) if shows_key => self.key_handed(&self.job(owner, &id).await?),
+            _ => None,
+        };
+        Ok(StreamingRun { id, session, next_key, stdin, answer })
     }
 
     /// Sends a job outside any session on its walk; it comes on record behind

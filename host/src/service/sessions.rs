@@ -22,6 +22,7 @@ use crate::model::session::SessionStep;
 use crate::queue::lanes::LaneKey;
 use crate::service::Service;
 use crate::service::refusal::Refusal;
+use crate::service::session_keys::Visit;
 use crate::store::Created;
 use crate::store::FileContent;
 use crate::store::FileEntry;
@@ -46,6 +47,8 @@ pub struct SessionOrder {
     pub limits: SessionLimits,
     pub terms: Terms,
     pub params: ParamMap,
+    /// Whether it demands session keys (R28).
+    pub keyed: bool,
 }
 
 /// What goes on in a session now.
@@ -81,6 +84,7 @@ impl Service {
             terms: order.terms,
             params: order.params,
             creator: None,
+            keyed: order.keyed,
             now: self.now(),
         };
         let taken = || Refusal::Conflict(format!("you have a session with the id `{id}` already; choose another id"));
@@ -109,19 +113,16 @@ impl Service {
 
     /// Gives a session another id, in its turn (R17): those who wait under the old
     /// one are released.
-    pub async fn rename_session(&self, session: &Session, to: SessionId) -> Result<Session, Refusal> {
-        if to == session.id {
-            return self.session(&session.owner, &to).await;
-        }
-        let (key, lane) = (session.key, LaneKey { owner: session.owner.clone(), session: to });
+    async fn rename_session(&self, visit: &Visit, to: SessionId) -> Result<(), Refusal> {
+        let (session, access) = (&visit.session, visit.access);
+        let lane = LaneKey { owner: session.owner.clone(), session: to };
         let taken = format!("you have a session with the id `{}` already; choose another id", lane.session);
         let (names, lanes) = (self.inner.names.clone(), self.inner.lanes.clone());
-        let new_id = lane.session.clone();
         self.write(session, move |service: &Service| {
-            let hold = names.hold(lane.clone(), Some(key));
+            let hold = names.hold(lane.clone(), Some(access.session));
             // Whoever waits under the new id starts when the session is there.
             let place = lanes.join_front(lane.clone());
-            let renamed = hold.is_some().then(|| service.inner.store.rename_session(key, lane.session));
+            let renamed = hold.is_some().then(|| service.inner.store.rename_session(access, lane.session));
             async move {
                 let done = match renamed {
                     Some(renamed) => renamed.await.map_err(Refusal::from),
@@ -132,8 +133,7 @@ impl Service {
                 done
             }
         })
-        .await?;
-        self.session(&session.owner, &new_id).await
+        .await
     }
 
     /// A session of this owner; another's does not exist here (R27).
@@ -149,8 +149,27 @@ impl Service {
         state: Option<ListedState>,
         page: PageOf,
     ) -> Result<Page<Session>, Refusal> {
+        if state == Some(ListedState::Pending) {
+            return self.pending_sessions(owner, &page).await;
+        }
         let filter = SessionFilter { owner: Some(owner.principal.clone()), state };
         Ok(self.inner.store.sessions(&owner.tenant, filter, page).await?)
+    }
+
+    /// A pending session is on record under the id that it still has, and its new
+    /// one is known here alone (R15).
+    async fn pending_sessions(&self, owner: &Owner, page: &PageOf) -> Result<Page<Session>, Refusal> {
+        let after = page.after().map_err(StoreError::from)?.unwrap_or_default();
+        let mut found = Vec::new();
+        for (id, key) in self.inner.names.pending_of(owner) {
+            if id.as_str() <= after.as_str() {
+                continue;
+            }
+            if let Some(session) = self.inner.store.session_by_key(key).await? {
+                found.push(Session { id, state: SessionState::Pending, ..session });
+            }
+        }
+        Ok(page.fill(found, |session| session.id.to_string()))
     }
 
     /// What goes on in a session now.
@@ -166,29 +185,39 @@ impl Service {
         }
     }
 
-    /// Changes how long a session lives and how it queues, at once; jobs that
-    /// run or wait go on. It counts as a use of the session.
-    pub async fn change_session(&self, session: &Session, changes: SessionChanges) -> Result<Session, Refusal> {
-        Ok(self.inner.store.change_session(session.key, changes, self.now()).await?)
+    /// Gives a session another id, if one is given, and changes how long it lives
+    /// and how it queues; jobs that run or wait go on. It counts as a use of the
+    /// session.
+    pub async fn change_session(
+        &self,
+        visit: &Visit,
+        new_id: Option<SessionId>,
+        changes: SessionChanges,
+    ) -> Result<Session, Refusal> {
+        must_not_be_pending(&visit.session)?;
+        let mut access = visit.access;
+        if let Some(new_id) = new_id.filter(|id| *id != visit.session.id) {
+            self.rename_session(visit, new_id).await?;
+            // The rename has used up the key, and the rest belongs to the same request.
+            access = visit.session.key.into();
+        }
+        Ok(self.inner.store.change_session(access, changes, self.now()).await?)
     }
 
     /// Drops a session (R19): at once if no job has its turn, else when that
     /// job, which is cancelled, has stopped. Those who wait in its lane run
     /// without a session (R17).
-    pub async fn drop_session(&self, session: &Session) -> Result<Dropped, Refusal> {
-        self.drop_because(session, "its session was dropped").await
+    pub async fn drop_session(&self, visit: &Visit) -> Result<Dropped, Refusal> {
+        self.drop_because(visit, "its session was dropped").await
     }
 
     /// The same, with what the job that is cancelled is told.
-    pub(super) async fn drop_because(&self, session: &Session, why: &'static str) -> Result<Dropped, Refusal> {
-        if session.state == SessionState::Pending {
-            let sentence =
-                format!("`{}` is pending: a job is renaming its session; wait for its end, or cancel it", session.id);
-            return Err(Refusal::Conflict(sentence));
-        }
+    pub(super) async fn drop_because(&self, visit: &Visit, why: &'static str) -> Result<Dropped, Refusal> {
+        let session = &visit.session;
+        must_not_be_pending(session)?;
         // First the mark, then the look at who runs: a job looks the session up
         // after it was listed, so it is found here, or finds the mark.
-        if !self.inner.store.mark_session(session.key).await? {
+        if !self.inner.store.mark_session(visit.access).await? {
             return Err(Refusal::NoSession(session.id.clone()));
         }
         let running = self.inner.live.running_in(&lane_of(session), session.key);
@@ -220,10 +249,10 @@ impl Service {
     }
 
     /// Changes parameters, as one commit.
-    pub async fn write_params(&self, session: &Session, changes: ParamChanges) -> Result<(), Refusal> {
-        let key = session.key;
-        let commit = move |service: &Service| service.inner.store.write_params(key, changes, service.now());
-        self.write(session, commit).await.map(|_| ())
+    pub async fn write_params(&self, visit: &Visit, changes: ParamChanges) -> Result<(), Refusal> {
+        let access = visit.access;
+        let commit = move |service: &Service| service.inner.store.write_params(access, changes, service.now());
+        self.write(&visit.session, commit).await.map(|_| ())
     }
 
     /// What lies in a directory of a session, as of the last commit.
@@ -257,28 +286,29 @@ impl Service {
     /// Writes a whole file, as one commit.
     pub async fn put_file(
         &self,
-        session: &Session,
+        visit: &Visit,
         path: SessionPath,
         content: Spool,
         only_if: Precondition,
     ) -> Result<Put, Refusal> {
-        let key = session.key;
-        let commit = move |service: &Service| service.inner.store.put_file(key, path, content, only_if, service.now());
-        self.write(session, commit).await
+        let access = visit.access;
+        let commit =
+            move |service: &Service| service.inner.store.put_file(access, path, content, only_if, service.now());
+        self.write(&visit.session, commit).await
     }
 
     /// Deletes a file or directory, as one commit.
     pub async fn delete_file(
         &self,
-        session: &Session,
+        visit: &Visit,
         path: SessionPath,
         recursive: Recursive,
         only_if: Precondition,
     ) -> Result<(), Refusal> {
-        let key = session.key;
+        let access = visit.access;
         let commit =
-            move |service: &Service| service.inner.store.delete_file(key, path, recursive, only_if, service.now());
-        self.write(session, commit).await.map(|_| ())
+            move |service: &Service| service.inner.store.delete_file(access, path, recursive, only_if, service.now());
+        self.write(&visit.session, commit).await.map(|_| ())
     }
 
     /// Takes the turn of the session's lane and commits under it. A client that
@@ -312,6 +342,16 @@ impl Service {
         });
         written.await.map_err(|_| Refusal::Internal)?
     }
+}
+
+/// What is decided about a session is decided under the id that it has.
+fn must_not_be_pending(session: &Session) -> Result<(), Refusal> {
+    if session.state != SessionState::Pending {
+        return Ok(());
+    }
+    let sentence =
+        format!("`{}` is pending: a job is renaming its session; wait for its end, or cancel it", session.id);
+    Err(Refusal::Conflict(sentence))
 }
 
 pub(super) fn lane_of(session: &Session) -> LaneKey {

@@ -67,6 +67,9 @@ pub enum Refused {
     SessionExists(SessionId),
     #[error("the session exists no more")]
     SessionGone,
+    /// Another request with the same key was accepted first (R28).
+    #[error("the session key is missing or is not the newest one")]
+    SessionKey,
     #[error("there is no file `{0}` in the session")]
     NoFile(SessionPath),
     #[error("`{0}` is not a directory, so nothing can lie beneath it")]

@@ -24,6 +24,7 @@ use crate::store::error::StoreError;
 use crate::store::receipt::Receipt;
 use crate::store::rows;
 use crate::store::sessions;
+use crate::store::sessions::Access;
 
 /// What may be changed about a session that is there; what is not given stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,10 +47,16 @@ const MARKED: &str = "SELECT * FROM session WHERE state = 'marked' AND key > ?1 
 
 impl Store {
     /// Changes a session's terms and the like, which counts as a use of it.
-    /// Refused as [`Refused::SessionGone`].
-    pub fn change_session(&self, key: SessionKey, changes: SessionChanges, now: Timestamp) -> Receipt<Session> {
+    /// Refused as `SessionGone` and `SessionKey` of [`Refused`](super::Refused).
+    pub fn change_session(
+        &self,
+        access: impl Into<Access>,
+        changes: SessionChanges,
+        now: Timestamp,
+    ) -> Receipt<Session> {
+        let access = access.into();
         self.writer().enqueue(move |db| {
-            let session = sessions::active(db, key)?;
+            let (session, key) = (sessions::entered(db, access)?, access.session);
             let terms = session.terms.with(changes.terms);
             let queue = changes.queue.unwrap_or(session.queue);
             let update = "UPDATE session SET idle_timeout_us = ?2, lifetime_us = ?3, queue = ?4 WHERE key = ?1";

@@ -24,6 +24,7 @@ use crate::model::job::OnCrash;
 use crate::model::job::Spent;
 use crate::model::outcome::Outcome;
 use crate::model::outcome::Reason;
+use crate::model::rolling_key::KeyName;
 use crate::model::session::SessionKey;
 use crate::store::error::Refused;
 use crate::store::error::StoreError;
@@ -45,13 +46,14 @@ struct InputsRecord {
 
 const INPUTS_FORMAT: u32 = 1;
 
-/// Writes a job that was accepted.
-pub(super) fn insert(db: &Connection, new: &NewJob) -> Result<JobSeq, StoreError> {
+/// Writes a job that was accepted, with the session key that was handed
+/// out for it.
+pub(super) fn insert(db: &Connection, new: &NewJob, handed: Option<KeyName>) -> Result<JobSeq, StoreError> {
     let insert = "INSERT INTO job (tenant, principal, id, fingerprint, module, version, digest, kind, session_id,
                       session_key, session_active, on_crash, delivery, limit_wall_us, limit_cpu_us, limit_memory, limit_output,
-                      created_at, state, attempt)
+                      created_at, key_session, key_handed, state, attempt)
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10 IS NOT NULL, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                      'queued', 0)
+                      ?18, ?19, 'queued', 0)
                   RETURNING seq";
     let named = new.session.as_ref();
     let values = params![
@@ -72,6 +74,8 @@ pub(super) fn insert(db: &Connection, new: &NewJob) -> Result<JobSeq, StoreError
         rows::stored(new.limits.memory_bytes),
         rows::stored(new.limits.output_bytes),
         new.created_at.micros(),
+        handed.map(|name| name.session.0),
+        handed.map(|name| rows::stored(name.number.0)),
     ];
     let seq = rows::one(db, insert, values, |row| Ok(JobSeq(row.get("seq")?)))?;
     let seq = seq.ok_or_else(|| StoreError::Broken("a job without a number".to_owned()))?;
@@ -167,6 +171,7 @@ pub(super) fn job(db: &Connection, row: &Row<'_>) -> Result<Job, StoreError> {
         delivery: delivery(row)?,
         session: named_session(row)?,
         session_active: row.get("session_active")?,
+        key_handed: key_handed(row)?,
         state,
         outcome: outcome(row, state)?,
         result: row.get("result")?,
@@ -206,6 +211,7 @@ pub(super) fn accepted(db: &Connection, row: &Row<'_>) -> Result<NewJob, StoreEr
         delivery: delivery(row)?,
         labels: labels(db, seq)?,
         fingerprint: rows::digest(row, "fingerprint")?,
+        key_shown: key_handed(row)?.and_then(KeyName::before),
         created_at: rows::moment(row, "created_at")?,
     })
 }
@@ -230,6 +236,12 @@ fn named_session(row: &Row<'_>) -> Result<Option<NamedSession>, StoreError> {
     let id = id.parse().map_err(|error: crate::ids::BadName| StoreError::Broken(error.to_string()))?;
     let key: Option<i64> = row.get("session_key")?;
     Ok(Some(NamedSession { id, key: key.map(SessionKey) }))
+}
+
+fn key_handed(row: &Row<'_>) -> Result<Option<KeyName>, StoreError> {
+    let session: Option<i64> = row.get("key_session")?;
+    let number = rows::key_number(row, "key_handed")?;
+    Ok(session.zip(number).map(|(session, number)| KeyName { session: SessionKey(session), number }))
 }
 
 fn outcome(row: &Row<'_>, state: JobState) -> Result<Option<Outcome>, StoreError> {

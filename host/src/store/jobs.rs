@@ -20,6 +20,7 @@ use crate::model::job::NewJob;
 use crate::model::job::Printed;
 use crate::model::job::Spent;
 use crate::model::outcome::Outcome;
+use crate::model::rolling_key::KeyName;
 use crate::store::Store;
 use crate::store::error::Refused;
 use crate::store::error::StoreError;
@@ -30,6 +31,8 @@ use crate::store::page::Page;
 use crate::store::page::PageOf;
 use crate::store::receipt::Receipt;
 use crate::store::rows;
+use crate::store::sessions;
+use crate::store::sessions::Access;
 
 /// What became of a submission.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,7 +74,8 @@ pub enum Stream {
 }
 
 impl Store {
-    /// Records a job. Refused as [`Refused::ModuleGone`].
+    /// Records a job. Refused as [`Refused::ModuleGone`] and
+    /// [`Refused::SessionKey`].
     pub fn accept(&self, job: NewJob) -> Receipt<Accepted> {
         self.writer().enqueue(move |db| {
             if let Some(known) = known(db, &job.owner, &job.id, &job.fingerprint)? {
@@ -79,7 +83,8 @@ impl Store {
             }
             // From here on the job keeps the module's bytes on disk.
             modules::must_exist(db, &job.owner.tenant, &job.module, job.version)?;
-            job_rows::insert(db, &job).map(Accepted::New)
+            let handed = next_key(db, &job)?;
+            job_rows::insert(db, &job, handed).map(Accepted::New)
         })
     }
 
@@ -159,7 +164,7 @@ impl Store {
         let told = self.shared();
         self.writer().enqueue_step(
             move |db| {
-                let seq = job_rows::insert(db, &job)?;
+                let seq = job_rows::insert(db, &job, None)?;
                 let attempt = u32::from(started_at.is_some());
                 if let Some(started_at) = started_at {
                     let claim = "UPDATE job SET attempt = 1, started_at = ?2 WHERE seq = ?1";
@@ -192,6 +197,21 @@ fn known(db: &Connection, owner: &Owner, id: &JobId, fingerprint: &Digest) -> Re
     let same = "SELECT 1 FROM job WHERE seq = ?1 AND fingerprint = ?2";
     let same = rows::exists(db, same, params![known.seq.0, fingerprint.as_bytes()])?;
     Ok(Some(if same { Accepted::Known(Box::new(known)) } else { Accepted::Conflict }))
+}
+
+/// The session key that a job's acceptance hands out, if its session demands
+/// keys. A session that is gone since it was looked up demands none: the job
+/// runs outside it (R17).
+fn next_key(db: &Connection, job: &NewJob) -> Result<Option<KeyName>, StoreError> {
+    let Some(shown) = job.key_shown else { return Ok(None) };
+    if sessions::roll_key(db, Access { session: shown.session, key: Some(shown.number) })? {
+        return Ok(Some(shown.next()));
+    }
+    match sessions::active(db, shown.session) {
+        Ok(_) => Err(Refused::SessionKey.into()),
+        Err(StoreError::Refused(Refused::SessionGone)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn by_id(db: &Connection, owner: &Owner, id: &JobId) -> Result<Option<Job>, StoreError> {

@@ -91,6 +91,7 @@ pub use crate::store::puts::Tags;
 pub use crate::store::receipt::Receipt;
 pub use crate::store::recover::QueuedJob;
 pub use crate::store::recover::Recovered;
+pub use crate::store::sessions::Access;
 pub use crate::store::sessions::Created;
 pub use crate::store::sessions::NewSession;
 pub use crate::store::sessions::SessionFilter;

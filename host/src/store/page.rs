@@ -35,7 +35,7 @@ impl PageOf {
     }
 
     /// The key of the last item shown so far.
-    pub(super) fn after(&self) -> Result<Option<String>, Refused> {
+    pub fn after(&self) -> Result<Option<String>, Refused> {
         self.cursor.as_deref().map(decode).transpose()
     }
 
@@ -45,8 +45,9 @@ impl PageOf {
         key.map(|key| key.parse().map_err(|_| Refused::Cursor)).transpose()
     }
 
-    /// The page, out of the rows that [`PageOf::rows`] asked for.
-    pub(super) fn fill<T>(&self, mut items: Vec<T>, key: impl Fn(&T) -> String) -> Page<T> {
+    /// The page, out of what follows [`PageOf::after`]: at least one more than
+    /// is shown, if there is more.
+    pub fn fill<T>(&self, mut items: Vec<T>, key: impl Fn(&T) -> String) -> Page<T> {
         let more = items.len() > self.size();
         items.truncate(self.size());
         let next = items.last().filter(|_| more).map(|last| encode(&key(last)));

@@ -17,6 +17,7 @@ use crate::store::error::StoreError;
 use crate::store::receipt::Receipt;
 use crate::store::rows;
 use crate::store::sessions;
+use crate::store::sessions::Access;
 use crate::store::sessions::Tree;
 
 impl Store {
@@ -31,10 +32,12 @@ impl Store {
     }
 
     /// Changes parameters, as one commit; gives its number. Removing what is not
-    /// there is no error. Refused as [`Refused::SessionGone`] and [`Refused::Param`].
-    pub fn write_params(&self, key: SessionKey, changes: ParamChanges, now: Timestamp) -> Receipt<u64> {
+    /// there is no error. Refused as `SessionGone`, `SessionKey` and `Param` of
+    /// [`Refused`].
+    pub fn write_params(&self, access: impl Into<Access>, changes: ParamChanges, now: Timestamp) -> Receipt<u64> {
+        let access = access.into();
         self.writer().enqueue(move |db| {
-            let session = sessions::active(db, key)?;
+            let (session, key) = (sessions::entered(db, access)?, access.session);
             let mut params = Params::new(Arc::new(load(db, key)?));
             // What goes makes room for what comes, whatever their names.
             for name in changes.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name) {

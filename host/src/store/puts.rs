@@ -21,6 +21,7 @@ use crate::store::nodes::NewNode;
 use crate::store::nodes::Node;
 use crate::store::receipt::Receipt;
 use crate::store::sessions;
+use crate::store::sessions::Access;
 use crate::store::sessions::Tree;
 use crate::store::spool::Spool;
 
@@ -67,31 +68,33 @@ struct Written<T> {
 
 impl Store {
     /// Writes a file, and the directories above it. Refused as `SessionGone`,
-    /// `NotADirectory`, `IsDirectory`, `Precondition`, `SessionBytes` and
+    /// `SessionKey`, `NotADirectory`, `IsDirectory`, `Precondition`, `SessionBytes` and
     /// `SessionFiles` of [`Refused`]. A link at that path is replaced.
     pub fn put_file(
         &self,
-        key: SessionKey,
+        access: impl Into<Access>,
         path: SessionPath,
         content: Spool,
         only_if: Precondition,
         now: Timestamp,
     ) -> Receipt<Put> {
-        self.write_files(key, move |db| put(db, key, &path, &content, &only_if, now))
+        let access = access.into();
+        self.write_files(access.session, move |db| put(db, access, &path, &content, &only_if, now))
     }
 
     /// Deletes a file, a link or a directory; without [`Recursive::Yes`] only an
-    /// empty one. Gives the commit's number. Refused as `SessionGone`, `NoFile`,
-    /// `DirectoryNotEmpty` and `Precondition` of [`Refused`].
+    /// empty one. Gives the commit's number. Refused as `SessionGone`,
+    /// `SessionKey`, `NoFile`, `DirectoryNotEmpty` and `Precondition` of [`Refused`].
     pub fn delete_file(
         &self,
-        key: SessionKey,
+        access: impl Into<Access>,
         path: SessionPath,
         recursive: Recursive,
         only_if: Precondition,
         now: Timestamp,
     ) -> Receipt<u64> {
-        self.write_files(key, move |db| delete(db, key, &path, recursive, &only_if, now))
+        let access = access.into();
+        self.write_files(access.session, move |db| delete(db, access, &path, recursive, &only_if, now))
     }
 
     /// Does `write`, and afterwards tells an idle working copy what to mend.
@@ -111,13 +114,13 @@ impl Store {
 
 fn put(
     db: &Connection,
-    key: SessionKey,
+    access: Access,
     path: &SessionPath,
     content: &Spool,
     only_if: &Precondition,
     now: Timestamp,
 ) -> Result<Written<Put>, StoreError> {
-    let session = sessions::active(db, key)?;
+    let (session, key) = (sessions::entered(db, access)?, access.session);
     let tree_version = sessions::tree_version(db, key)?;
     let old = nodes::at(db, key, path)?;
     if old.as_ref().is_some_and(|old| old.kind == EntryKind::Directory) {
@@ -166,13 +169,13 @@ fn make_parents(
 
 fn delete(
     db: &Connection,
-    key: SessionKey,
+    access: Access,
     path: &SessionPath,
     recursive: Recursive,
     only_if: &Precondition,
     now: Timestamp,
 ) -> Result<Written<u64>, StoreError> {
-    let session = sessions::active(db, key)?;
+    let (session, key) = (sessions::entered(db, access)?, access.session);
     let tree_version = sessions::tree_version(db, key)?;
     let old = nodes::at(db, key, path)?;
     only_if.check(path, old.as_ref())?;

@@ -13,6 +13,7 @@ use rusqlite::Row;
 
 use crate::clock::Timestamp;
 use crate::ids::Digest;
+use crate::model::rolling_key::KeyNumber;
 use crate::store::error::StoreError;
 
 /// The first row that the query finds.
@@ -96,6 +97,12 @@ pub(super) fn number(row: &Row<'_>, column: &str) -> Result<u64, StoreError> {
 pub(super) fn small(row: &Row<'_>, column: &str) -> Result<u32, StoreError> {
     let number: i64 = row.get(column)?;
     u32::try_from(number).map_err(|_| StoreError::Broken(format!("{number} in column {column}")))
+}
+
+/// A column that may hold the number of a session key.
+pub(super) fn key_number(row: &Row<'_>, column: &str) -> Result<Option<KeyNumber>, StoreError> {
+    let stored: Option<i64> = row.get(column)?;
+    stored.map(|_| number(row, column).map(KeyNumber)).transpose()
 }
 
 /// A column that holds a moment.

@@ -84,6 +84,7 @@ CREATE TABLE session (
     lifetime_us  INTEGER,                     -- none: it may live for ever
     expires_at   INTEGER,                     -- by those two; none: never
     creator      INTEGER,                     -- the job that made it, if one did
+    key_number   INTEGER,                     -- of the newest session key; none: it demands none
     UNIQUE (tenant, principal, id)
 );
 -- A sweep asks what is due, and most sessions are not.
@@ -133,6 +134,8 @@ CREATE TABLE job (
     session_id        TEXT,                   -- as the job named it
     session_key       INTEGER,                -- what stood behind the name, if anything
     session_active    INTEGER NOT NULL,
+    key_session       INTEGER,                -- the session whose key its acceptance handed out, if it demands keys
+    key_handed        INTEGER,                -- that key's number
     on_crash          TEXT NOT NULL,
     delivery          TEXT NOT NULL,          -- stored, or streamed while its client is there
     limit_wall_us     INTEGER NOT NULL,

@@ -17,6 +17,7 @@ use crate::model::expiry::Terms;
 use crate::model::job::JobSeq;
 use crate::model::params::ParamMap;
 use crate::model::params::Params;
+use crate::model::rolling_key::KeyNumber;
 use crate::model::session::ListedState;
 use crate::model::session::QueueMode;
 use crate::model::session::Session;
@@ -47,7 +48,23 @@ pub struct NewSession {
     pub params: ParamMap,
     /// The job that makes it, if one does (R13).
     pub creator: Option<JobSeq>,
+    /// Whether it demands session keys (R28).
+    pub keyed: bool,
     pub now: Timestamp,
+}
+
+/// Which session a write is for, and the number of the session key that must be
+/// the newest then; `None` where none is demanded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    pub session: SessionKey,
+    pub key: Option<KeyNumber>,
+}
+
+impl From<SessionKey> for Access {
+    fn from(session: SessionKey) -> Self {
+        Access { session, key: None }
+    }
 }
 
 /// What became of the wish for a session.
@@ -139,17 +156,26 @@ impl Store {
         .await
     }
 
-    /// Gives an active session another id. Refused as [`Refused::SessionExists`]
-    /// and [`Refused::SessionGone`].
-    pub fn rename_session(&self, key: SessionKey, to: SessionId) -> Receipt<()> {
-        self.writer().enqueue(move |db| rename(db, key, &to))
+    /// Gives an active session another id. Refused as `SessionExists`,
+    /// `SessionGone` and `SessionKey` of [`Refused`].
+    pub fn rename_session(&self, access: impl Into<Access>, to: SessionId) -> Receipt<()> {
+        let access = access.into();
+        self.writer().enqueue(move |db| {
+            entered(db, access)?;
+            rename(db, access.session, &to)
+        })
     }
 
-    /// Marks a session as being dropped; says whether it was active.
-    pub fn mark_session(&self, key: SessionKey) -> Receipt<bool> {
+    /// Marks a session as being dropped; says whether it was active. Refused as
+    /// [`Refused::SessionKey`].
+    pub fn mark_session(&self, access: impl Into<Access>) -> Receipt<bool> {
+        let access = access.into();
         self.writer().enqueue(move |db| {
+            if !roll_key(db, access)? && by_key(db, access.session)?.is_some_and(|one| one.state.takes_requests()) {
+                return Err(Refused::SessionKey.into());
+            }
             let mark = "UPDATE session SET state = 'marked' WHERE key = ?1 AND state = 'active'";
-            Ok(rows::change(db, mark, [key.0])? == 1)
+            Ok(rows::change(db, mark, [access.session.0])? == 1)
         })
     }
 
@@ -175,8 +201,8 @@ fn create(db: &Connection, new: NewSession) -> Result<Created, StoreError> {
     let life = Life { created_at: new.now, last_used_at: new.now };
     let insert = "INSERT INTO session (tenant, principal, id, state, queue, limit_bytes, limit_files, used_bytes,
                       used_files, version, tree_version, created_at, last_used_at, idle_timeout_us, lifetime_us,
-                      expires_at, creator)
-                  VALUES (?1, ?2, ?3, 'active', ?4, ?5, ?6, 0, 0, 0, 0, ?7, ?7, ?8, ?9, ?10, ?11)
+                      expires_at, creator, key_number)
+                  VALUES (?1, ?2, ?3, 'active', ?4, ?5, ?6, 0, 0, 0, 0, ?7, ?7, ?8, ?9, ?10, ?11, ?12)
                   ON CONFLICT (tenant, principal, id) DO NOTHING RETURNING *";
     let values = params![
         new.owner.tenant.as_str(),
@@ -190,6 +216,7 @@ fn create(db: &Connection, new: NewSession) -> Result<Created, StoreError> {
         expiry::stored(new.terms.lifetime),
         new.terms.expires_at(life).map(Timestamp::micros),
         new.creator.map(|job| job.0),
+        new.keyed.then(|| rows::stored(KeyNumber::FIRST.0)),
     ];
     let Some(session) = rows::one(db, insert, values, session)? else { return made_before(db, &new) };
     params::store(db, session.key, &checked.into_changes())?;
@@ -241,6 +268,23 @@ pub(super) fn by_key(db: &Connection, key: SessionKey) -> Result<Option<Session>
 pub(super) fn active(db: &Connection, key: SessionKey) -> Result<Session, StoreError> {
     let session = by_key(db, key)?.filter(|session| session.state.takes_requests());
     session.ok_or(StoreError::Refused(Refused::SessionGone))
+}
+
+/// The same for a write from outside, whose session key gives way to the next
+/// one. Refused as `SessionGone` and `SessionKey`.
+pub(super) fn entered(db: &Connection, access: Access) -> Result<Session, StoreError> {
+    let session = active(db, access.session)?;
+    if roll_key(db, access)? { Ok(session) } else { Err(Refused::SessionKey.into()) }
+}
+
+/// Puts the next session key in the place of the one that a request carries.
+/// `false` if that one is not the newest of an active session, and nothing was
+/// changed.
+pub(super) fn roll_key(db: &Connection, access: Access) -> Result<bool, StoreError> {
+    let Some(shown) = access.key else { return Ok(true) };
+    let roll = "UPDATE session SET key_number = ?3 WHERE key = ?1 AND key_number = ?2 AND state = 'active'";
+    let values = params![access.session.0, rows::stored(shown.0), rows::stored(shown.next().0)];
+    Ok(rows::change(db, roll, values)? == 1)
 }
 
 /// The number of the last commit that changed a file of the session.
@@ -314,6 +358,7 @@ pub(super) fn session(row: &Row<'_>) -> Result<Session, StoreError> {
         limits: SessionLimits { bytes: rows::number(row, "limit_bytes")?, files: rows::number(row, "limit_files")? },
         usage: Usage { bytes: rows::number(row, "used_bytes")?, files: rows::number(row, "used_files")? },
         terms: expiry::terms(row)?,
+        newest_key: rows::key_number(row, "key_number")?,
         commit: rows::number(row, "version")?,
         created_at: rows::moment(row, "created_at")?,
         last_used_at: rows::moment(row, "last_used_at")?,

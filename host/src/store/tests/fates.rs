@@ -17,6 +17,7 @@ impl Kit {
             terms: crate::model::expiry::Terms::default(),
             params: BTreeMap::new(),
             creator: Some(job),
+            keyed: false,
             now: now(),
         };
         self.store.create_session(new).await.unwrap()

@@ -154,6 +154,7 @@ impl Kit {
             terms: Terms::default(),
             params: BTreeMap::from([("count".to_owned(), "1".to_owned())]),
             creator: None,
+            keyed: false,
             now: now(),
         };
         match self.store.create_session(new).await.unwrap() {
@@ -182,6 +183,7 @@ impl Kit {
             delivery: Delivery::Stored,
             labels: BTreeMap::from([("run".to_owned(), id.to_owned())]),
             fingerprint: Digest::of(id.as_bytes()),
+            key_shown: None,
             created_at: now(),
         }
     }

@@ -202,6 +202,7 @@ async fn a_session_is_its_owners_and_its_id_is_free_after_it() {
         terms: Terms::default(),
         params: BTreeMap::new(),
         creator: None,
+        keyed: false,
         now: now(),
     };
     assert_eq!(kit.store.create_session(again.clone()).await.unwrap(), Created::Exists);
