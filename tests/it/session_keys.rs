@@ -194,7 +194,8 @@ async fn r28_reads_need_no_key_and_hand_out_none() {
     let server = TestServer::start().await;
     let (session, key) = vault(&server).await;
     let next = handed(&submit(&server, &hello("j"), &key).await.expect(202));
-    for path in [&session.path(""), &session.path("/files/a.txt"), &session.path("/params"), "/v1/jobs/j", "/v1/sessions"]
+    for path in
+        [&session.path(""), &session.path("/files/a.txt"), &session.path("/params"), "/v1/jobs/j", "/v1/sessions"]
     {
         let answer = server.get(path).await.expect(200);
         assert_eq!(answer.header("session-key"), None, "{path}");
@@ -238,7 +239,8 @@ async fn r28_nothing_usable_is_stored() {
     let server = TestServer::start().await;
     let (_, key) = vault(&server).await;
     let next = handed(&submit(&server, &hello("j"), &key).await.expect(202));
-    let secret: Vec<u8> = (4..next.len()).step_by(2).map(|at| u8::from_str_radix(&next[at..at + 2], 16).unwrap()).collect();
+    let secret: Vec<u8> =
+        (4..next.len()).step_by(2).map(|at| u8::from_str_radix(&next[at..at + 2], 16).unwrap()).collect();
     for path in std::fs::read_dir(server.data()).unwrap().map(|entry| entry.unwrap().path()) {
         let Ok(bytes) = std::fs::read(&path) else { continue };
         let holds = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
@@ -273,7 +275,8 @@ async fn r28_no_id_of_a_keyed_session_lets_in_without_a_key() {
     let (_, key) = vault(&server).await;
     server.ready(guests::SESSION_OPS).await;
     let ops = |args: Value| json!({"module": "session_ops", "session": "vault", "args": args});
-    let answer = submit(&server, &ops(json!(["rename", "safe", "progress", "renamed", "stay"])), &key).await.expect(202);
+    let answer =
+        submit(&server, &ops(json!(["rename", "safe", "progress", "renamed", "stay"])), &key).await.expect(202);
     let (id, key) = (answer.json()["id"].as_str().unwrap().to_owned(), handed(&answer));
     until("the session is renamed", || async {
         (server.job(&id).await.json["progress"]["message"] == "renamed").then_some(())
