@@ -13,6 +13,7 @@ mod streaming;
 mod creating;
 mod pending;
 mod releasing;
+mod any_order;
 mod expiring;
 mod transactions;
 mod every_change;
