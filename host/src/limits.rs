@@ -13,6 +13,10 @@ pub const MODULE_BYTES_MAX: usize = 64 << 20;
 pub const UPLOADS_MAX: usize = 4;
 /// The body of any JSON request. A job's stdin travels in one, so it is not tiny.
 pub const JSON_BYTES_MAX: usize = 1 << 20;
+/// Files read out of the store at once: each holds a thread and a connection meanwhile.
+pub const FILE_READS_MAX: usize = 8;
+/// Connections that wait to be accepted: a burst of clients comes at once.
+pub const BACKLOG_MAX: u32 = 1_024;
 /// How deep JSON may nest, in requests and in a job's result, so that no parser recurses far.
 pub const JSON_DEPTH_MAX: usize = 64;
 /// A file written over HTTP, streamed through a spool file on disk.

@@ -68,6 +68,8 @@ async fn a_wrong_request_is_told_the_field_and_the_value() {
         (post("/v1/sessions", json!({"id": "a b"})), &["a b"]),
         (post("/v1/sessions", json!({"params": {"a": 1}})), &[]),
         (post("/v1/sessions", json!([])), &[]),
+        (post("/v1/sessions", json!({"limits": [5, 6]})), &["expected a map"]),
+        (post("/v1/jobs", json!({"module": "hello", "limits": [1_000, 1_000]})), &["expected a map"]),
         (post("/v1/jobs", json!({})), &["module"]),
         (post("/v1/jobs", json!({"module": "hello", "arg": []})), &["arg"]),
         (post("/v1/jobs", json!({"module": "Hello!"})), &["Hello!"]),
@@ -181,4 +183,33 @@ async fn a_request_id_is_taken_or_made() {
     assert!(made.header("request-id").is_some_and(|id| !id.is_empty()));
     assert!(server.log().contains("order-66"), "{}", server.log());
     assert_ne!(with("<script>").await.header("request-id"), Some("<script>"));
+}
+
+#[tokio::test]
+async fn a_header_that_is_there_twice_is_taken_neither_way() {
+    let server = TestServer::start().await;
+    let _ = server.new_session().with_id("a").await;
+    let module = server.ready(guests::HELLO).await;
+    let order = json!({"module": module});
+    let twice =
+        server.request(Method::POST, "/v1/jobs").json(&order).header("session-id", "a").header("session-id", "b");
+    let detail = server.send(twice).await.refused(400, "invalid-request");
+    assert!(detail.contains("session-id"), "{detail}");
+    let twice = server.request(Method::GET, "/v1/sessions").header("authorization", "Bearer x");
+    let _ = server.send(twice).await.refused(401, "unauthorized");
+    let long = format!("/healthz?{}", "x".repeat(9_000));
+    let _ = server.get(&long).await.refused(400, "invalid-request");
+}
+
+#[tokio::test]
+async fn r29_refusals_about_a_session_name_it_too() {
+    let server = TestServer::start().await;
+    let _ = server.new_session().with_id("here").with_file("f", "1").await;
+    for path in ["/v1/sessions/here/files/none", "/v1/sessions/here/params/none", "/v1/sessions/gone"] {
+        let answer = server.get(path).await.expect(404);
+        assert_eq!(answer.header("session-id"), path.split('/').nth(3), "{path}");
+    }
+    let put = server.request(Method::PUT, "/v1/sessions/here/files/f").header("if-match", "\"other\"").body("2");
+    let answer = server.send(put).await.expect(412);
+    assert_eq!(answer.header("session-id"), Some("here"));
 }

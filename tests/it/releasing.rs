@@ -33,6 +33,9 @@ async fn r18_a_session_that_its_job_deletes_takes_no_new_request_and_goes_with_t
     let _ = server.get("/v1/sessions/s").await.refused(404, "not-found");
     let _ = server.put("/v1/sessions/s/files/g", "2").await.refused(404, "not-found");
     let _ = server.new_session().with_id("s").answer().await.refused(409, "conflict");
+    let listed = server.list("/v1/sessions").await;
+    assert_eq!(listed[0]["state"], "marked");
+    assert!(server.list("/v1/sessions?state=active").await.is_empty());
     // It did not end well, so the session is as it was.
     job.end().await;
     assert_eq!(session.text("f").await, "1");

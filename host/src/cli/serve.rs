@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,7 @@ use crate::engine::Engine;
 use crate::engine::EngineConfig;
 use crate::engine::EngineError;
 use crate::http;
+use crate::limits;
 use crate::service::Service;
 use crate::service::Settings;
 use crate::service::refusal::Chain;
@@ -112,8 +114,7 @@ async fn run(config: &Config, store: Store, engine: Engine, settings: Settings) 
     if service.keys().is_empty() {
         tracing::warn!("there is no API key yet, so nobody can use this server; start it once with --dev to get one");
     }
-    let bound = TcpListener::bind(config.listen).await;
-    let listener = bound.map_err(|source| ServeError::Listen { address: config.listen, source })?;
+    let listener = listen(config.listen).map_err(|source| ServeError::Listen { address: config.listen, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Listen { address: config.listen, source })?;
 
     let stop = CancellationToken::new();
@@ -130,6 +131,16 @@ async fn run(config: &Config, store: Store, engine: Engine, settings: Settings) 
         tracing::error!(%error, "the HTTP server failed");
     }
     Ok(())
+}
+
+/// A listening socket; what waits to be accepted is bounded by us, not by the
+/// small default.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart must not wait for the last connections of the server before it.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(limits::BACKLOG_MAX)
 }
 
 /// Prints the line that says the server can take jobs.

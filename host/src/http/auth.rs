@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 
 use crate::http::problem::Code;
 use crate::http::problem::Problem;
+use crate::http::wire::header_text;
 use crate::model::caller::Caller;
 use crate::model::caller::Scope;
 use crate::service::Service;
@@ -17,7 +18,7 @@ impl FromRequestParts<Service> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, service: &Service) -> Result<Self, Problem> {
-        let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let header = header_text(&parts.headers, &header::AUTHORIZATION).ok().flatten();
         let key = header.and_then(bearer);
         let caller = key.and_then(|key| service.keys().caller(key));
         caller.ok_or_else(|| {

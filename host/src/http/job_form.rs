@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::http::problem::Problem;
 use crate::http::session_form::QueueWord;
 use crate::http::session_form::not_yet;
+use crate::http::wire::object;
 use crate::ids::Digest;
 use crate::ids::JobId;
 use crate::ids::SessionId;
@@ -41,7 +42,7 @@ pub(super) struct JobForm {
     session: Option<String>,
     session_key: Option<String>,
     pub(super) queue: Option<QueueWord>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub(super) limits: LimitsForm,
     priority: Option<serde_json::Value>,
     not_before: Option<serde_json::Value>,

@@ -37,6 +37,7 @@ use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
+use axum::http::Version;
 use axum::http::header;
 use axum::middleware;
 use axum::middleware::Next;
@@ -49,6 +50,7 @@ use axum::routing::put;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use crate::ids::SessionId;
 use crate::service::Service;
 
 use self::problem::Code;
@@ -116,10 +118,15 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 /// from making anything of an answer.
 async fn around(request: Request, next: Next) -> Response {
     let id = request_id(&request);
+    let session = named_in_path(request.uri().path());
+    let fault = fault_of_head(&request);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let span = tracing::info_span!("request", request_id = %id);
     let started = std::time::Instant::now();
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let mut response = match fault {
+        Some(fault) => fault.into_response(),
+        None => next.run(request).instrument(span.clone()).await,
+    };
     let ms = started.elapsed().as_millis() as u64;
     // `?` writes the path as a Rust string, so no byte of it can forge a line.
     span.in_scope(|| tracing::info!(%method, ?path, status = response.status().as_u16(), ms, "answered"));
@@ -128,10 +135,35 @@ async fn around(request: Request, next: Next) -> Response {
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
     }
+    if let Some(session) = session {
+        headers.entry(sessions::SESSION_ID).or_insert(session);
+    }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// The longest target of a request; a path in a session has 1 KiB at most.
+const TARGET_BYTES_MAX: usize = 8 << 10;
+
+/// What is wrong with a request whatever it asks for: two readers of it could
+/// take it for two different ones (RFC 9112), or its target is too long.
+fn fault_of_head(request: &Request) -> Option<Problem> {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        return Some(Problem::invalid(format!("the header `Host` is there {hosts} times, and must be there once")));
+    }
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let long = || format!("the request's target has {target} bytes, and at most {TARGET_BYTES_MAX} are allowed");
+    (target > TARGET_BYTES_MAX).then(|| Problem::invalid(long()))
+}
+
+/// The session that an address is about, so that every answer about it names it,
+/// refusals too (R29).
+fn named_in_path(path: &str) -> Option<HeaderValue> {
+    let id = path.strip_prefix("/v1/sessions/")?.split('/').next()?;
+    id.parse::<SessionId>().ok()?.as_str().parse().ok()
 }
 
 /// The client's id for this request if it is a short plain word, else a new one.

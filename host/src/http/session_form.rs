@@ -9,6 +9,7 @@ use serde::Deserializer;
 use serde::Serialize;
 
 use crate::http::problem::Problem;
+use crate::http::wire::object;
 use crate::ids::SessionId;
 use crate::limits;
 use crate::model::expiry::NewTerms;
@@ -29,6 +30,7 @@ pub(super) struct SessionForm {
     keyed: bool,
     idle_timeout_s: Option<u64>,
     lifetime_s: Option<u64>,
+    #[serde(deserialize_with = "object")]
     limits: LimitsForm,
     from: Option<serde_json::Value>,
 }

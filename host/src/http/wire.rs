@@ -164,11 +164,27 @@ pub(super) fn rfc3339(moment: Timestamp) -> String {
         .unwrap_or_else(|| "9999-12-31T23:59:59Z".to_owned())
 }
 
-/// The text of a header, if it is there; a header that is no text is an error.
+/// The text of a header, if it is there once; twice, or no text, is an error.
 pub(super) fn header_text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Problem> {
-    let Some(value) = headers.get(name) else { return Ok(None) };
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    // Whichever of the two we took, somebody on the way may have taken the other.
+    if values.next().is_some() {
+        return Err(Problem::invalid(format!("the header `{name}` is there twice; send it once")));
+    }
     let text = value.to_str().map_err(|_| Problem::invalid(format!("the header `{name}` is not plain text")))?;
     Ok(Some(text))
+}
+
+/// Reads a JSON object, and nothing else, as `T`: serde would read an array as
+/// the fields in their order.
+pub(super) fn object<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let object = serde_json::Map::deserialize(from)?;
+    serde_json::from_value(serde_json::Value::Object(object)).map_err(serde::de::Error::custom)
 }
 
 #[cfg(test)]

@@ -93,6 +93,8 @@ struct Inner {
     door: Mutex<()>,
     /// Compilation is the heaviest thing that a tenant can ask for; one at a time.
     compiler: Semaphore,
+    /// Files that are read out of the store at once.
+    reads: Semaphore,
     /// Uploads are held in memory while they are looked at.
     uploads: Semaphore,
     /// The walks of jobs and other work that outlives its request.
@@ -129,6 +131,7 @@ impl Service {
             programs: Programs::default(),
             door: Mutex::new(()),
             compiler: Semaphore::new(1),
+            reads: Semaphore::new(limits::FILE_READS_MAX),
             uploads: Semaphore::new(limits::UPLOADS_MAX),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),

@@ -153,7 +153,13 @@ impl Service {
             return self.pending_sessions(owner, &page).await;
         }
         let filter = SessionFilter { owner: Some(owner.principal.clone()), state };
-        Ok(self.inner.store.sessions(&owner.tenant, filter, page).await?)
+        let mut page = self.inner.store.sessions(&owner.tenant, filter, page).await?;
+        // What a job is about to delete takes no request any more (R18); only we know.
+        for session in page.items.iter_mut().filter(|session| self.inner.names.is_leaving(session.key)) {
+            session.state = SessionState::Marked;
+        }
+        page.items.retain(|session| state != Some(ListedState::Active) || session.state == SessionState::Active);
+        Ok(page)
     }
 
     /// A pending session is on record under the id that it still has, and its new
@@ -274,6 +280,9 @@ impl Service {
 
     /// A file with its bytes, from one commit.
     pub async fn file(&self, session: &Session, path: &SessionPath) -> Result<FileContent, Refusal> {
+        // A large file is copied out of the store first; a crowd of readers must
+        // not take every thread that others need for their look into it.
+        let _room = self.inner.reads.acquire().await.map_err(|_| Refusal::Internal)?;
         let content = self.inner.store.file(session.key, path.clone()).await?;
         content.ok_or_else(|| Refusal::NoFile(path.to_string()))
     }
