@@ -3,25 +3,8 @@
 
 use serde_json::Value;
 use sessile_kit::Guest;
-use sessile_kit::Job;
 use sessile_kit::TestServer;
 use sessile_kit::guests;
-use sessile_kit::until;
-
-/// What the guest was told, line by line.
-async fn told(job: &Job) -> Vec<String> {
-    job.stdout().await.lines().map(str::to_owned).collect()
-}
-
-/// Waits until the guest says that it is that far.
-async fn reached(job: &Job, word: &str) {
-    until(&format!("the job says `{word}`"), || async {
-        let now = job.look().await;
-        assert!(!now.has_ended(), "{:#}", now.json);
-        (now.json["progress"]["message"] == word).then_some(())
-    })
-    .await;
-}
 
 const OPS: Guest = guests::SESSION_OPS;
 
@@ -39,14 +22,14 @@ async fn r13_what_the_creator_wrote_before_and_after_is_its_session_s() {
             "set Ok(())".to_owned(),
             "get Some(\"v\")".to_owned(),
         ];
-        assert_eq!(told(&job).await, heard);
+        assert_eq!(job.lines().await, heard);
 
         let session = server.session(&id);
         assert_eq!(session.files().await, ["after", "before"]);
         assert_eq!(session.param("k").await.as_deref(), Some("v"));
         // The next job is in it, and finds the same.
         let next = session.new_job(OPS).args(["id", "get", "k"]).run().await.succeeded();
-        assert_eq!(told(&next).await, [format!("id Some({id:?})"), "get Some(\"v\")".to_owned()]);
+        assert_eq!(next.lines().await, [format!("id Some({id:?})"), "get Some(\"v\")".to_owned()]);
     }
 }
 
@@ -55,7 +38,7 @@ async fn r13_the_server_chooses_an_id_if_asked_to() {
     let server = TestServer::start().await;
     for dress in OPS.dresses() {
         let job = server.new_job(dress).args(["create", "-"]).run().await.succeeded();
-        let told = told(&job).await.concat();
+        let told = job.lines().await.concat();
         let id = told.strip_prefix("create Ok(\"").and_then(|rest| rest.strip_suffix("\")")).expect(&told);
         assert_eq!(server.session(id).show().await["state"], "active");
     }
@@ -65,7 +48,7 @@ async fn r13_the_server_chooses_an_id_if_asked_to() {
 async fn r13_the_session_exists_at_once_and_others_queue_behind_the_creator() {
     let server = TestServer::start().await;
     let creator = server.new_job(OPS).args(["create", "mine", "progress", "made", "stay"]).submit().await;
-    reached(&creator, "made").await;
+    creator.until_says("made").await;
 
     let session = server.session("mine");
     let shown = session.show().await;
@@ -77,7 +60,7 @@ async fn r13_the_session_exists_at_once_and_others_queue_behind_the_creator() {
     assert_eq!(session.show().await["queued"], 1);
 
     creator.end().await;
-    assert_eq!(told(&waiter.wait().await.succeeded()).await, ["id Some(\"mine\")"]);
+    assert_eq!(waiter.wait().await.succeeded().lines().await, ["id Some(\"mine\")"]);
 }
 
 #[tokio::test]
@@ -94,7 +77,7 @@ async fn r13_those_who_named_the_id_before_come_after_the_creator() {
 
     let waiter = waiter.wait().await.succeeded();
     assert_eq!(waiter.json["session"]["active"], true);
-    assert_eq!(told(&waiter).await, ["id Some(\"later\")", "get Some(\"v\")"]);
+    assert_eq!(waiter.lines().await, ["id Some(\"later\")", "get Some(\"v\")"]);
 }
 
 #[tokio::test]
@@ -103,11 +86,11 @@ async fn r13_a_session_that_exists_or_holds_the_job_cannot_be_made() {
     let session = server.new_session().with_id("taken").await;
     for dress in OPS.dresses() {
         let job = server.new_job(dress.clone()).args(["create", "taken", "id"]).run().await.succeeded();
-        assert_eq!(told(&job).await, ["create Err(SessionExists)", "id None"]);
+        assert_eq!(job.lines().await, ["create Err(SessionExists)", "id None"]);
         let job = session.new_job(dress.clone()).args(["create", "other"]).run().await.succeeded();
-        assert_eq!(told(&job).await, ["create Err(SessionExists)"]);
+        assert_eq!(job.lines().await, ["create Err(SessionExists)"]);
         let job = server.new_job(dress).args(["create", "not an id"]).run().await.succeeded();
-        assert!(told(&job).await.concat().starts_with("create Err(Invalid("), "{:?}", told(&job).await);
+        assert!(job.lines().await.concat().starts_with("create Err(Invalid("), "{:?}", job.lines().await);
     }
     assert_eq!(server.list("/v1/sessions").await.len(), 1);
 }
@@ -119,14 +102,14 @@ async fn r14_a_creator_renames_and_deletes_at_once() {
         let (a, b) = (format!("a{number}"), format!("b{number}"));
         let args = format!("create {a} set k v rename {b} id progress renamed stay");
         let job = server.new_job(dress.clone()).args(args.split(' ')).submit().await;
-        reached(&job, "renamed").await;
+        job.until_says("renamed").await;
         let _ = server.get(&format!("/v1/sessions/{a}")).await.refused(404, "not-found");
         assert_eq!(server.session(&b).show().await["running_job"], job.id());
         job.end().await;
 
         let args = format!("create c{number} write f 1 delete id get k progress deleted stay");
         let job = server.new_job(dress).args(args.split(' ')).submit().await;
-        reached(&job, "deleted").await;
+        job.until_says("deleted").await;
         let _ = server.get(&format!("/v1/sessions/c{number}")).await.refused(404, "not-found");
         job.end().await;
     }
@@ -150,7 +133,7 @@ async fn r16_the_session_of_a_cancelled_creator_stays_and_is_empty() {
     let server = TestServer::start().await;
     let args = ["create", "mine", "write", "f", "1", "progress", "made", "stay"];
     let creator = server.new_job(OPS).args(args).submit().await;
-    reached(&creator, "made").await;
+    creator.until_says("made").await;
     creator.end().await;
     assert_eq!(server.session("mine").files().await, Vec::<String>::new());
     let shown = server.session("mine").show().await;
@@ -162,7 +145,7 @@ async fn r13_r25_a_creator_that_the_server_s_death_cut_short_makes_its_session_a
     let mut server = TestServer::start().await;
     let args = ["create", "mine", "write", "f", "1", "progress", "made", "stay"];
     let creator = server.new_job(OPS).args(args).submit().await;
-    reached(&creator, "made").await;
+    creator.until_says("made").await;
     let waiter = server.session("mine").new_job(OPS).args(["id"]).submit().await;
 
     server.kill9();
@@ -170,12 +153,12 @@ async fn r13_r25_a_creator_that_the_server_s_death_cut_short_makes_its_session_a
 
     // It runs again, finds the session that it made, and the other still waits for it.
     let creator = server.job(creator.id()).await;
-    reached(&creator, "made").await;
+    creator.until_says("made").await;
     assert_eq!(creator.stdout().await, "create Ok(\"mine\")\n");
     let waiter = server.job(waiter.id()).await;
     assert_eq!(waiter.state(), "queued");
     creator.end().await;
-    assert_eq!(told(&waiter.wait().await.succeeded()).await, ["id Some(\"mine\")"]);
+    assert_eq!(waiter.wait().await.succeeded().lines().await, ["id Some(\"mine\")"]);
 }
 
 #[tokio::test]

@@ -5,22 +5,8 @@ use sessile_kit::Guest;
 use sessile_kit::Job;
 use sessile_kit::TestServer;
 use sessile_kit::guests;
-use sessile_kit::until;
 
 const OPS: Guest = guests::SESSION_OPS;
-
-async fn told(job: &Job) -> Vec<String> {
-    job.stdout().await.lines().map(str::to_owned).collect()
-}
-
-async fn reached(job: &Job, word: &str) {
-    until(&format!("the job says `{word}`"), || async {
-        let now = job.look().await;
-        assert!(!now.has_ended(), "{:#}", now.json);
-        (now.json["progress"]["message"] == word).then_some(())
-    })
-    .await;
-}
 
 /// A server with the session `old`, and a job in it that has renamed it to `new`
 /// and stays.
@@ -29,7 +15,7 @@ async fn renaming() -> (TestServer, Job) {
     let session = server.new_session().with_id("old").with_param("k", "v").with_file("f", "1").await;
     let args = ["rename", "new", "write", "f", "2", "progress", "renamed", "stay"];
     let job = session.new_job(OPS).args(args).submit().await;
-    reached(&job, "renamed").await;
+    job.until_says("renamed").await;
     (server, job)
 }
 
@@ -43,7 +29,7 @@ async fn r15_a_rename_that_ends_well_moves_directory_and_parameters_along() {
         let job = session.new_job(dress).args(args.split(' ')).run().await.succeeded();
         // Until it ends, it is where it began.
         assert_eq!(
-            told(&job).await,
+            job.lines().await,
             ["rename Ok(())".to_owned(), format!("id Some({old:?})"), "get Some(\"v\")".to_owned()]
         );
 
@@ -81,10 +67,10 @@ async fn r16_a_rename_that_does_not_end_well_leaves_the_original_as_it_was() {
     job.end().await;
 
     let old = old.wait().await.succeeded();
-    assert_eq!(told(&old).await, ["id Some(\"old\")"]);
+    assert_eq!(old.lines().await, ["id Some(\"old\")"]);
     // The pending session is deleted, so who waited there is released (R17).
     let new = new.wait().await.succeeded();
-    assert_eq!((told(&new).await, &new.json["session"]["active"]), (vec!["id None".to_owned()], &false.into()));
+    assert_eq!((new.lines().await, &new.json["session"]["active"]), (vec!["id None".to_owned()], &false.into()));
     assert_eq!(server.session("old").text("f").await, "1");
     let _ = server.get("/v1/sessions/new").await.refused(404, "not-found");
     let _ = server.new_session().with_id("new").answer().await.expect(201);
@@ -115,10 +101,10 @@ async fn r15_who_named_the_new_id_before_it_was_one_runs_in_it_and_who_waits_on_
     gate.end().await;
     let _ = renames.wait().await.succeeded();
     let on_old = on_old.wait().await.succeeded();
-    assert_eq!((told(&on_old).await, &on_old.json["session"]["active"]), (vec!["id None".to_owned()], &false.into()));
+    assert_eq!((on_old.lines().await, &on_old.json["session"]["active"]), (vec!["id None".to_owned()], &false.into()));
     assert_eq!(on_new.look().await.state(), "queued");
     named_early.end().await;
-    assert_eq!(told(&on_new.wait().await.succeeded()).await, ["id Some(\"new\")", "get Some(\"v\")"]);
+    assert_eq!(on_new.wait().await.succeeded().lines().await, ["id Some(\"new\")", "get Some(\"v\")"]);
 }
 
 #[tokio::test]
@@ -131,7 +117,7 @@ async fn r15_the_last_rename_counts_and_back_again_is_none() {
         let args = format!("rename taken rename a rename b rename {old} rename {old}");
         let job = session.new_job(dress.clone()).args(args.split(' ')).run().await.succeeded();
         let heard = ["rename Err(SessionExists)", "rename Ok(())", "rename Ok(())", "rename Ok(())", "rename Ok(())"];
-        assert_eq!(told(&job).await, heard);
+        assert_eq!(job.lines().await, heard);
         assert_eq!(session.show().await["state"], "active");
 
         let args = format!("rename a rename b{number}");
@@ -148,7 +134,7 @@ async fn r15_r25_a_rename_that_the_server_s_death_cut_short_has_not_happened() {
     server.restart();
     // The job runs again and renames again; nothing of its first attempt is left.
     let job = server.job(job.id()).await;
-    reached(&job, "renamed").await;
+    job.until_says("renamed").await;
     assert_eq!(server.session("old").text("f").await, "1");
     job.end().await;
     assert_eq!(server.session("old").show().await["state"], "active");

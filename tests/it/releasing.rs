@@ -26,10 +26,7 @@ async fn r18_a_session_that_its_job_deletes_takes_no_new_request_and_goes_with_t
     let session = server.new_session().with_id("s").with_file("f", "1").await;
     let args = ["delete", "id", "progress", "deleted", "stay"];
     let job = session.new_job(OPS).args(args).submit().await;
-    until("the job has deleted its session", || async {
-        (job.look().await.json["progress"]["message"] == "deleted").then_some(())
-    })
-    .await;
+    job.until_says("deleted").await;
     let _ = server.get("/v1/sessions/s").await.refused(404, "not-found");
     let _ = server.put("/v1/sessions/s/files/g", "2").await.refused(404, "not-found");
     let _ = server.new_session().with_id("s").answer().await.refused(409, "conflict");

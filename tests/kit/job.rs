@@ -185,6 +185,17 @@ impl Job {
         .await
     }
 
+    /// Waits until the guest reports `word` as its progress. Panics if it ends before.
+    pub async fn until_says(&self, word: &str) {
+        let what = format!("job {} says `{word}`", self.id());
+        until(&what, || async {
+            let now = self.look().await;
+            assert!(!now.has_ended(), "the job ended before it said `{word}`: {:#}", now.json);
+            (now.json["progress"]["message"] == word).then_some(())
+        })
+        .await
+    }
+
     /// Asks for its end; the job is over some time after.
     pub async fn cancel(&self) -> Answer {
         self.client.post(&format!("/v1/jobs/{}/cancel", self.id()), &json!({})).await
@@ -194,6 +205,11 @@ impl Job {
     pub async fn end(&self) {
         let _ = self.cancel().await.expect(200);
         let _ = self.wait().await.cancelled();
+    }
+
+    /// What it printed, line by line.
+    pub async fn lines(&self) -> Vec<String> {
+        self.stdout().await.lines().map(str::to_owned).collect()
     }
 
     pub async fn stdout(&self) -> String {
