@@ -17,7 +17,7 @@ pub const JSON_BYTES_MAX: usize = 1 << 20;
 pub const FILE_READS_MAX: usize = 8;
 /// Connections that wait to be accepted: a burst of clients comes at once.
 pub const BACKLOG_MAX: u32 = 1_024;
-/// How deep JSON may nest, in requests and in a job's result, so that no parser recurses far.
+/// How deep a job's result may nest, since every client parses it. (Requests are flat forms.)
 pub const JSON_DEPTH_MAX: usize = 64;
 /// A file written over HTTP, streamed through a spool file on disk.
 pub const FILE_BYTES_MAX: u64 = 1 << 30;
