@@ -90,6 +90,8 @@ pub const PATH_BYTES_MAX: usize = 1_024;
 pub const OPEN_FILES_MAX: usize = 1_000;
 /// Places at which one job may have changed its session, before we look everywhere instead.
 pub const TOUCHED_MAX: usize = 20_000;
+/// Stretches of one file that we tell apart; beyond, neighbours count as one.
+pub const TOUCHED_RANGES_MAX: usize = 256;
 /// Clocks and files that one call of a guest may wait for at once.
 pub const POLL_MAX: u32 = 1_024;
 /// What one call of a guest may make the host copy.
@@ -113,6 +115,13 @@ pub const SWEEP_BATCH: usize = 500;
 /// What sessions that are removed in one go may hold together; one session is
 /// removed in one go however much it holds.
 pub const SWEEP_BYTES: u64 = 4 << 20;
+
+/// Commits that a session keeps, unless it asks for more or fewer.
+pub const HISTORY_DEFAULT: u32 = 10;
+/// Commits that a session may keep.
+pub const HISTORY_MAX: u32 = 1_000;
+/// The longest age of a commit that a session may ask for, ten years.
+pub const HISTORY_AGE_MAX: Duration = LIFETIME_MAX;
 
 /// Jobs waiting in one lane, unless configured.
 pub const QUEUE_DEFAULT: usize = 1_000;

@@ -14,13 +14,13 @@ use super::imports::DeskFailed;
 use super::limiter::OverMemory;
 use super::live::Live;
 use super::order::Ran;
-use super::order::Touched;
 use super::output::OverLimit;
 use super::time::OverCpu;
 use crate::model::job::Spent;
 use crate::model::outcome::Outcome;
 use crate::model::outcome::Reason;
 use crate::model::params::ParamChanges;
+use crate::model::touched::Touched;
 
 /// What came first: the guest's own end, or somebody else's decision.
 pub(super) enum End {

@@ -7,6 +7,7 @@ mod host;
 mod json;
 mod wit;
 
+pub(super) use self::host::AboutJob;
 pub(super) use self::host::DeskFailed;
 pub(super) use self::host::JobHost;
 

@@ -1,6 +1,5 @@
 //! What a run is given, and what it gives back.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,15 +11,16 @@ use crate::engine::Stdin;
 use crate::engine::Stdout;
 use crate::ids::JobId;
 use crate::ids::SessionId;
-use crate::limits::TOUCHED_MAX;
 use crate::model::job::Inputs;
 use crate::model::job::JobLimits;
 use crate::model::job::Printed;
 use crate::model::job::Spent;
 use crate::model::outcome::Outcome;
 use crate::model::params::ParamChanges;
+use crate::model::params::ParamMap;
 use crate::model::params::Params;
-use crate::model::path::SessionPath;
+use crate::model::session::Usage;
+use crate::model::touched::Touched;
 
 /// Everything that one run needs. Owned, so that nobody can change it meanwhile.
 pub struct RunOrder {
@@ -69,6 +69,29 @@ pub trait SessionDesk: Send + Sync {
 
     /// Deletes the job's session (R14, R18).
     async fn delete(&self) -> Result<Option<SessionId>, DeskRefusal>;
+
+    /// Commits the session's explicit transaction, with what the job did so far
+    /// (R23).
+    async fn commit(&self, so_far: SoFar) -> Result<Stand, DeskRefusal>;
+
+    /// Undoes the session's explicit transaction, with what the job did so far
+    /// (R23). The guest has nothing open in its directory.
+    async fn roll_back(&self, so_far: SoFar) -> Result<Stand, DeskRefusal>;
+}
+
+/// What a job did until it asked for a commit or a rollback.
+#[derive(Clone, Debug)]
+pub struct SoFar {
+    pub touched: Touched,
+    pub params: ParamChanges,
+}
+
+/// What the job has before it after that.
+#[derive(Clone, Debug)]
+pub struct Stand {
+    pub params: Arc<ParamMap>,
+    /// What its directory holds.
+    pub held: Usage,
 }
 
 /// Why a guest's wish about sessions is refused. Nothing was changed.
@@ -105,80 +128,4 @@ pub struct Ran {
     pub spent: Spent,
     pub stdout: Printed,
     pub stderr: Printed,
-}
-
-/// Where a guest may have changed its directory. A path stands for itself and
-/// for everything beneath it, before the run and after it; what is not named
-/// here is as it was. A path may also be named though nothing changed there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Touched {
-    /// At these paths. None, if the guest changed nothing.
-    Paths(BTreeSet<SessionPath>),
-    /// In more than [`TOUCHED_MAX`] places, so look everywhere.
-    Everywhere,
-}
-
-impl Touched {
-    /// No place so far.
-    pub fn nowhere() -> Self {
-        Touched::Paths(BTreeSet::new())
-    }
-
-    /// Whether nothing was changed.
-    pub fn is_nowhere(&self) -> bool {
-        matches!(self, Touched::Paths(paths) if paths.is_empty())
-    }
-
-    /// Whether `path` may have been changed.
-    pub fn covers(&self, path: &SessionPath) -> bool {
-        match self {
-            Touched::Paths(paths) => paths.contains(path) || path.ancestors().any(|above| paths.contains(&above)),
-            Touched::Everywhere => true,
-        }
-    }
-
-    /// Notes that `path`, or something beneath it, may be changed.
-    pub fn note(&mut self, path: &SessionPath) {
-        if self.covers(path) {
-            return;
-        }
-        let Touched::Paths(paths) = self else { return };
-        if paths.len() >= TOUCHED_MAX {
-            // A guest that makes and removes names in a loop must not fill our memory.
-            *self = Touched::Everywhere;
-            return;
-        }
-        paths.insert(path.clone());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn path(text: &str) -> SessionPath {
-        SessionPath::parse(text).unwrap()
-    }
-
-    #[test]
-    fn a_touched_path_stands_for_everything_beneath_it() {
-        let mut touched = Touched::nowhere();
-        assert!(touched.is_nowhere());
-        touched.note(&path("a/b"));
-        touched.note(&path("a/b/c"));
-        assert_eq!(touched, Touched::Paths([path("a/b")].into()));
-        assert!(touched.covers(&path("a/b/c/d")));
-        assert!(!touched.covers(&path("a")));
-        assert!(!touched.covers(&path("a/bc")));
-    }
-
-    #[test]
-    fn more_places_than_we_list_are_everywhere() {
-        let mut touched = Touched::nowhere();
-        for number in 0..=TOUCHED_MAX {
-            touched.note(&path(&format!("f{number}")));
-        }
-        assert_eq!(touched, Touched::Everywhere);
-        assert!(touched.covers(&path("another")));
-    }
 }

@@ -14,10 +14,10 @@ use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 
 use super::guard::Guard;
 use super::guard::Journal;
+use super::imports::AboutJob;
 use super::imports::JobHost;
 use super::limiter::Meter;
 use super::order::RunOrder;
-use super::order::Touched;
 use super::output::Printer;
 use super::stdio::Inflow;
 use super::stdio::Outflow;
@@ -25,6 +25,7 @@ use super::stdio::Stdin;
 use super::stdio::Stdout;
 use crate::limits::HOSTCALL_BYTES_MAX;
 use crate::model::params::ParamChanges;
+use crate::model::touched::Touched;
 
 /// The state of one guest.
 pub(super) struct JobState {
@@ -67,9 +68,17 @@ impl JobState {
         let wasi = wasi.build_p1();
         let meter = Meter::new(order.limits.memory_bytes);
         let deadline = begin + order.limits.wall;
-        let host = JobHost::new(deadline, &order);
-        let journal = Journal::new(order.dir, order.has_links, order.disk);
-        Ok(Self { guard: Guard::new(wasi, journal), host, meter })
+        let guard = Guard::new(wasi, Journal::new(order.dir, order.has_links, order.disk));
+        let about = AboutJob {
+            job: order.job,
+            module: order.module_name,
+            attempt: order.attempt,
+            session: order.session,
+            params: order.params,
+            deadline,
+        };
+        let host = JobHost::new(about, order.live, order.desk, guard.journal());
+        Ok(Self { guard, host, meter })
     }
 
     pub(super) fn guard(&mut self) -> &mut Guard {

@@ -19,6 +19,8 @@ use crate::model::outcome::Outcome;
 use crate::model::outcome::Reason;
 use crate::model::params::Params;
 use crate::model::path::SessionPath;
+use crate::model::touched::Extent;
+use crate::model::touched::Touched;
 
 /// The imports and the memory that the guests here share.
 const PRELUDE: &str = r#"
@@ -137,7 +139,8 @@ fn guest(body: &str) -> Vec<u8> {
 }
 
 fn paths(names: &[&str]) -> Touched {
-    Touched::Paths(names.iter().map(|name| SessionPath::parse(name).unwrap()).collect())
+    let places = names.iter().map(|name| (SessionPath::parse(name).unwrap(), Extent::Whole));
+    Touched::Places(places.collect())
 }
 
 #[track_caller]

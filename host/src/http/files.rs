@@ -1,5 +1,5 @@
 //! `/v1/sessions/{id}/files`: what lies in a session's directory, as of its
-//! last commit.
+//! last commit or an earlier one.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::clock::Timestamp;
 use crate::http::auth::require;
 use crate::http::content;
+use crate::http::history::with_commit;
 use crate::http::no_content;
 use crate::http::problem::Problem;
 use crate::http::session_keys::accepted;
@@ -33,7 +34,6 @@ use crate::model::path::SessionPath;
 use crate::service::Service;
 use crate::service::refusal::Refusal;
 use crate::store;
-use crate::store::EntryKind;
 use crate::store::FileEntry;
 use crate::store::Recursive;
 
@@ -49,11 +49,7 @@ impl From<FileEntry> for FileView {
     fn from(entry: FileEntry) -> Self {
         Self {
             path: entry.path.to_string(),
-            kind: match entry.kind {
-                EntryKind::File => "file",
-                EntryKind::Directory => "directory",
-                EntryKind::Link => "link",
-            },
+            kind: entry.kind.word(),
             size: entry.size,
             modified_at: rfc3339(Timestamp::from(entry.modified_at)),
         }
@@ -69,6 +65,7 @@ pub(super) struct ListQuery {
     recursive: bool,
     limit: Option<usize>,
     cursor: Option<String>,
+    commit: Option<u64>,
 }
 
 /// `GET …/files?prefix=&recursive=`: what lies in a directory, by path.
@@ -82,8 +79,8 @@ pub(super) async fn list(
     let session = named_session(&service, &caller, &id).await?;
     let prefix = if query.prefix.is_empty() { None } else { Some(session_path(&query.prefix)?) };
     let page = page_request(query.limit, query.cursor)?;
-    let files = service.files(&session, prefix, recursive(query.recursive), page).await?;
-    Ok(with_session_id(&session, Json(ListView::of(files, FileView::from))))
+    let (files, commit) = service.files(&session, query.commit, prefix, recursive(query.recursive), page).await?;
+    Ok(with_session_id(&session, with_commit(commit, Json(ListView::of(files, FileView::from)))))
 }
 
 /// `GET …/files/{path}`: the bytes; a range of them; or only about them.
@@ -91,11 +88,32 @@ pub(super) async fn read(
     State(service): State<Service>,
     caller: Caller,
     Path((id, path)): Path<(String, String)>,
+    Query(query): Query<CommitQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    require(&caller, Scope::Submit)?;
-    let session = named_session(&service, &caller, &id).await?;
-    let file = service.file(&session, &session_path(&path)?).await?;
+    answer(&service, &caller, &id, &path, query.commit, &headers).await
+}
+
+/// `?commit=` of a read: the commit that is looked at, the last one without it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CommitQuery {
+    pub(super) commit: Option<u64>,
+}
+
+/// A file's bytes as of a commit.
+pub(super) async fn answer(
+    service: &Service,
+    caller: &Caller,
+    id: &str,
+    path: &str,
+    commit: Option<u64>,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    require(caller, Scope::Submit)?;
+    let session = named_session(service, caller, id).await?;
+    let file = service.file(&session, commit, &session_path(path)?).await?;
+    let commit = file.commit;
     let meta = content::Meta {
         size: file.entry.size,
         etag: Some(file.entry.etag),
@@ -107,7 +125,7 @@ pub(super) async fn read(
         store::Body::Memory(bytes) => content::Bytes::Memory(bytes),
         store::Body::Spooled(file) => content::Bytes::File(file),
     };
-    Ok(with_session_id(&session, content::answer(&headers, meta, bytes)?))
+    Ok(with_session_id(&session, with_commit(commit, content::answer(headers, meta, bytes)?)))
 }
 
 /// `PUT …/files/{path}`: the body becomes the whole content, at once or not at
@@ -137,7 +155,7 @@ pub(super) async fn write(
     } else {
         (StatusCode::NO_CONTENT, [(header::ETAG, etag)]).into_response()
     };
-    Ok(accepted(&service, &visit, answer))
+    Ok(accepted(&service, &visit, with_commit(put.commit, answer)))
 }
 
 #[derive(Deserialize)]
@@ -159,8 +177,8 @@ pub(super) async fn delete(
     require(&caller, Scope::Submit)?;
     let visit = visit(&service, &caller, &id, &headers).await?;
     let only_if = content::precondition(&headers)?;
-    service.delete_file(&visit, session_path(&path)?, recursive(query.recursive), only_if).await?;
-    Ok(accepted(&service, &visit, no_content()))
+    let commit = service.delete_file(&visit, session_path(&path)?, recursive(query.recursive), only_if).await?;
+    Ok(accepted(&service, &visit, with_commit(commit, no_content())))
 }
 
 fn recursive(yes: bool) -> Recursive {

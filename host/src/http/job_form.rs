@@ -114,6 +114,7 @@ impl JobForm {
                 Some(OnCrashWord::Fail) => OnCrash::Fail,
             },
             delivery: Delivery::Stored,
+            dry_run: self.commit == Some(false),
             labels: checked_labels(self.labels)?,
             session_key: shown,
             fingerprint,
@@ -125,7 +126,6 @@ impl JobForm {
             ("priority", self.priority.is_some()),
             ("not_before", self.not_before.is_some()),
             ("retries", self.retries.is_some_and(|retries| retries > 0)),
-            ("commit", self.commit == Some(false)),
         ];
         match absent.into_iter().find(|(_, asked)| *asked) {
             Some((name, _)) => Err(not_yet(name, "leave it out")),
@@ -272,7 +272,6 @@ mod tests {
         check_refused(r#"{"module": "m", "stdin": "a", "stdin_base64": "YQ=="}"#, "send one of them");
         check_refused(r#"{"module": "m", "stdin_base64": "?"}"#, "not base64");
         check_refused(r#"{"module": "m", "env": {"SESSILE_JOB_ID": "x"}}"#, "`SESSILE_JOB_ID`");
-        check_refused(r#"{"module": "m", "commit": false}"#, "`commit` is not offered");
         check_refused(r#"{"module": "m", "args": ["a\u0000"]}"#, "NUL");
     }
 

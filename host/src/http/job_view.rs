@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::http::history::ChangesView;
 use crate::http::wire::rfc3339;
 use crate::model::job::Job;
 use crate::model::job::Progress;
@@ -26,6 +27,11 @@ pub(super) struct JobView {
     outcome: Option<OutcomeView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<Box<RawValue>>,
+    /// `false` for a dry run.
+    commit: bool,
+    /// What a dry run would have changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<ChangesView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<ProgressView>,
     attempt: u32,
@@ -92,6 +98,8 @@ impl JobView {
             outcome: job.outcome.as_ref().map(OutcomeView::of),
             // The engine took it only as JSON, so what is stored reads back.
             result: job.result.clone().and_then(|json| RawValue::from_string(json).ok()),
+            commit: !job.dry_run,
+            changes: job.changes.clone().map(ChangesView::from),
             progress: progress.map(|progress| ProgressView { fraction: progress.fraction, message: progress.message }),
             attempt: job.attempt,
             limits: LimitsView {

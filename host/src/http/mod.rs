@@ -22,6 +22,7 @@ mod session_view;
 mod session_keys;
 mod params;
 mod files;
+mod history;
 mod content;
 mod jobs;
 mod job_form;
@@ -70,6 +71,12 @@ pub fn router(service: Service) -> Router {
         .route("/sessions/{id}/params/{name}", get(params::show).put(params::set).delete(params::remove))
         .route("/sessions/{id}/files", get(files::list))
         .route("/sessions/{id}/files/{*path}", get(files::read).put(files::write).delete(files::delete))
+        .route("/sessions/{id}/commits", get(history::list))
+        .route("/sessions/{id}/commits/{number}", get(history::show))
+        .route("/sessions/{id}/commits/{number}/files/{*path}", get(history::file))
+        .route("/sessions/{id}/revert", post(history::revert))
+        .route("/sessions/{id}/commit", post(history::commit))
+        .route("/sessions/{id}/rollback", post(history::roll_back))
         .route("/jobs", post(jobs::submit).get(jobs::list))
         .route("/jobs/{id}", get(jobs::show))
         .route("/jobs/{id}/stdout", get(output::stdout))

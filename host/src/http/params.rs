@@ -9,6 +9,8 @@ use axum::http::header;
 use axum::response::Response;
 
 use crate::http::auth::require;
+use crate::http::files::CommitQuery;
+use crate::http::history::with_commit;
 use crate::http::no_content;
 use crate::http::problem::Problem;
 use crate::http::session_keys::accepted;
@@ -17,6 +19,7 @@ use crate::http::sessions::named_session;
 use crate::http::sessions::with_session_id;
 use crate::http::wire::Json;
 use crate::http::wire::Path;
+use crate::http::wire::Query;
 use crate::http::wire::whole_body;
 use crate::limits;
 use crate::model::caller::Caller;
@@ -30,11 +33,12 @@ pub(super) async fn list(
     State(service): State<Service>,
     caller: Caller,
     Path(id): Path<String>,
+    Query(query): Query<CommitQuery>,
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
     let session = named_session(&service, &caller, &id).await?;
-    let params = service.params(&session).await?;
-    Ok(with_session_id(&session, Json(params)))
+    let (params, commit) = service.params(&session, query.commit).await?;
+    Ok(with_session_id(&session, with_commit(commit, Json(params))))
 }
 
 /// `GET …/params/{name}`: one value, as plain text.
@@ -42,12 +46,14 @@ pub(super) async fn show(
     State(service): State<Service>,
     caller: Caller,
     Path((id, name)): Path<(String, String)>,
+    Query(query): Query<CommitQuery>,
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
     let session = named_session(&service, &caller, &id).await?;
-    let mut params = service.params(&session).await?;
+    let (mut params, commit) = service.params(&session, query.commit).await?;
     let value = params.remove(&name).ok_or(Refusal::NoParam(name))?;
-    Ok(with_session_id(&session, ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], value)))
+    let answer = ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], value);
+    Ok(with_session_id(&session, with_commit(commit, answer)))
 }
 
 /// `PUT …/params/{name}`: the body is the new value.
@@ -64,8 +70,8 @@ pub(super) async fn set(
     let value = String::from_utf8(value.into()).map_err(|_| {
         Problem::invalid(format!("the value of `{name}` is not UTF-8 text; put other bytes into a file"))
     })?;
-    service.write_params(&visit, ParamChanges::from([(name, Some(value))])).await?;
-    Ok(accepted(&service, &visit, no_content()))
+    let commit = service.write_params(&visit, ParamChanges::from([(name, Some(value))])).await?;
+    Ok(accepted(&service, &visit, with_commit(commit, no_content())))
 }
 
 /// `DELETE …/params/{name}`
@@ -77,14 +83,12 @@ pub(super) async fn remove(
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
     let visit = visit(&service, &caller, &id, &headers).await?;
-    if !service.params(&visit.session).await?.contains_key(&name) {
-        return Err(Refusal::NoParam(name).into());
-    }
-    service.write_params(&visit, ParamChanges::from([(name, None)])).await?;
-    Ok(accepted(&service, &visit, no_content()))
+    let commit = service.remove_param(&visit, name).await?;
+    Ok(accepted(&service, &visit, with_commit(commit, no_content())))
 }
 
-/// `PATCH …/params`: merges an object; `null` deletes. Answers all of them.
+/// `PATCH …/params`: merges an object; `null` deletes. Answers all of them, as of
+/// the last commit.
 pub(super) async fn merge(
     State(service): State<Service>,
     caller: Caller,
@@ -95,6 +99,6 @@ pub(super) async fn merge(
     require(&caller, Scope::Submit)?;
     let visit = visit(&service, &caller, &id, &headers).await?;
     service.write_params(&visit, changes).await?;
-    let params = service.params(&visit.session).await?;
-    Ok(accepted(&service, &visit, Json(params)))
+    let (params, commit) = service.params(&visit.session, None).await?;
+    Ok(accepted(&service, &visit, with_commit(commit, Json(params))))
 }

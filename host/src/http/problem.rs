@@ -295,6 +295,7 @@ impl From<Refusal> for Problem {
             | Refusal::NotKept(_)
             | Refusal::NoModule(_)
             | Refusal::NoFile(_)
+            | Refusal::NoCommit(_)
             | Refusal::NoParam(_)
             | Refusal::NoTenant(_)
             | Refusal::NoKey(_) => Code::NotFound,

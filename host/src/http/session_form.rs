@@ -14,9 +14,14 @@ use crate::ids::SessionId;
 use crate::limits;
 use crate::model::expiry::NewTerms;
 use crate::model::expiry::Terms;
+use crate::model::history::NewRetention;
+use crate::model::history::Retention;
+use crate::model::history::TransactionMode;
 use crate::model::params::Params;
 use crate::model::session::QueueMode;
 use crate::model::session::SessionLimits;
+use crate::service::sessions::ForkOrder;
+use crate::service::sessions::NewLimits;
 use crate::service::sessions::SessionOrder;
 use crate::store::SessionChanges;
 
@@ -32,7 +37,27 @@ pub(super) struct SessionForm {
     lifetime_s: Option<u64>,
     #[serde(deserialize_with = "object")]
     limits: LimitsForm,
-    from: Option<serde_json::Value>,
+    #[serde(deserialize_with = "object")]
+    history: HistoryForm,
+    from: Option<ForkForm>,
+}
+
+/// How long commits are kept. What is left out stays as it is; `null` takes the
+/// age away.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct HistoryForm {
+    commits: Option<u32>,
+    #[serde(deserialize_with = "given")]
+    age_s: Option<Option<u64>>,
+}
+
+/// `"from"`: the session is a fork of another.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ForkForm {
+    session: String,
+    commit: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -63,22 +88,10 @@ impl TryFrom<SessionForm> for SessionOrder {
     type Error = Problem;
 
     fn try_from(form: SessionForm) -> Result<Self, Problem> {
-        match form.transaction.as_deref() {
-            None | Some("job") => {}
-            Some("explicit") => return Err(not_yet("transaction", "leave it out, or say \"job\"")),
-            Some(other) => {
-                return Err(Problem::invalid(format!(
-                    "`transaction` is `{other}`, and must be \"job\" or \"explicit\""
-                )));
-            }
-        }
-        if form.from.is_some() {
-            return Err(not_yet("from", "leave it out"));
-        }
         let id =
             form.id.map(|id| id.parse()).transpose().map_err(|error| Problem::invalid(format!("`id`: {error}")))?;
         let most = SessionLimits::default();
-        let limits = SessionLimits {
+        let limits = NewLimits {
             bytes: lowered("limits.bytes", form.limits.bytes, most.bytes)?,
             files: lowered("limits.files", form.limits.files, most.files)?,
         };
@@ -88,7 +101,39 @@ impl TryFrom<SessionForm> for SessionOrder {
         }
         let queue = form.queue.map_or(QueueMode::Wait, QueueMode::from);
         let terms = Terms { idle_timeout: idle_timeout(form.idle_timeout_s)?, lifetime: lifetime(form.lifetime_s)? };
-        Ok(SessionOrder { id, queue, limits, terms, params: form.params, keyed: form.keyed })
+        let from = form.from.map(ForkOrder::try_from).transpose()?;
+        let transaction = form.transaction.as_deref().map(transaction).transpose()?.unwrap_or_default();
+        let retention = Retention::default().with(form.history.try_into()?);
+        let (params, keyed) = (form.params, form.keyed);
+        Ok(SessionOrder { id, queue, limits, terms, params, keyed, transaction, retention, from })
+    }
+}
+
+fn transaction(text: &str) -> Result<TransactionMode, Problem> {
+    let known = TransactionMode::ALL.into_iter().find(|mode| mode.word() == text);
+    known.ok_or_else(|| Problem::invalid(format!("`transaction` is `{text}`, and must be \"job\" or \"explicit\"")))
+}
+
+impl TryFrom<ForkForm> for ForkOrder {
+    type Error = Problem;
+
+    fn try_from(form: ForkForm) -> Result<Self, Problem> {
+        let session = form.session.parse();
+        let session = session.map_err(|error| Problem::invalid(format!("`from.session`: {error}")))?;
+        Ok(ForkOrder { session, commit: form.commit })
+    }
+}
+
+impl TryFrom<HistoryForm> for NewRetention {
+    type Error = Problem;
+
+    fn try_from(form: HistoryForm) -> Result<Self, Problem> {
+        let most = limits::HISTORY_MAX;
+        if let Some(commits) = form.commits.filter(|commits| !(1..=most).contains(commits)) {
+            return Err(Problem::invalid(format!("`history.commits` is {commits}, and must be from 1 to {most}")));
+        }
+        let age = form.age_s.map(|age| term("history.age_s", age, limits::HISTORY_AGE_MAX)).transpose()?;
+        Ok(NewRetention { commits: form.commits, age })
     }
 }
 
@@ -104,6 +149,8 @@ pub(super) struct ChangeForm {
     #[serde(deserialize_with = "given")]
     lifetime_s: Option<Option<u64>>,
     queue: Option<QueueWord>,
+    #[serde(deserialize_with = "object")]
+    history: HistoryForm,
 }
 
 /// A field that is there, with a value or with `null`.
@@ -129,6 +176,7 @@ impl TryFrom<ChangeForm> for SessionChanges {
                 lifetime: form.lifetime_s.map(lifetime).transpose()?,
             },
             queue: form.queue.map(QueueMode::from),
+            retention: form.history.try_into()?,
         })
     }
 }
@@ -161,14 +209,14 @@ pub(super) fn not_yet(field: &str, way_out: &str) -> Problem {
 }
 
 /// A limit that a request may lower and never raise.
-fn lowered(name: &str, asked: Option<u64>, most: u64) -> Result<u64, Problem> {
+fn lowered(name: &str, asked: Option<u64>, most: u64) -> Result<Option<u64>, Problem> {
     match asked {
-        None => Ok(most),
+        None => Ok(None),
         Some(0) => Err(Problem::invalid(format!("`{name}` is 0, and must be at least 1"))),
         Some(value) if value > most => {
             Err(Problem::invalid(format!("`{name}` is {value}, and this server allows at most {most}")))
         }
-        Some(value) => Ok(value),
+        Some(value) => Ok(Some(value)),
     }
 }
 

@@ -31,8 +31,19 @@ pub(super) struct SessionView {
     files: u64,
     queued: usize,
     running_job: Option<String>,
+    /// What its files take on the server's disk, those of earlier commits too.
+    stored_bytes: u64,
     uncommitted: bool,
     commit: u64,
+    history: HistoryView,
+}
+
+#[derive(Serialize)]
+struct HistoryView {
+    commits: u32,
+    /// `null`: of any age.
+    age_s: Option<u64>,
+    oldest_commit: u64,
 }
 
 #[derive(Serialize)]
@@ -52,7 +63,7 @@ impl SessionView {
                 SessionState::Pending => "pending",
                 SessionState::Marked | SessionState::Gone => "marked",
             },
-            transaction: "job",
+            transaction: session.transaction.word(),
             queue: match session.queue {
                 QueueMode::Wait => "wait",
                 QueueMode::Reject => "reject",
@@ -69,8 +80,14 @@ impl SessionView {
             files: session.usage.files,
             queued: activity.queued,
             running_job: activity.running_job.map(|id| id.to_string()),
-            uncommitted: false,
+            stored_bytes: session.stored_bytes,
+            uncommitted: session.uncommitted,
             commit: session.commit,
+            history: HistoryView {
+                commits: session.retention.commits,
+                age_s: session.retention.age.map(|age| age.as_secs()),
+                oldest_commit: session.oldest_commit,
+            },
         }
     }
 

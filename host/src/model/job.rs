@@ -15,6 +15,7 @@ use crate::ids::ModuleName;
 use crate::ids::SessionId;
 use crate::limits;
 use crate::model::caller::Owner;
+use crate::model::history::ChangeList;
 use crate::model::module::ModuleKind;
 use crate::model::outcome::Outcome;
 use crate::model::rolling_key::KeyName;
@@ -99,6 +100,8 @@ pub struct NewJob {
     pub limits: JobLimits,
     pub on_crash: OnCrash,
     pub delivery: Delivery,
+    /// Whether nothing of it is to be kept (R26a).
+    pub dry_run: bool,
     pub labels: BTreeMap<String, String>,
     /// Of the request as the client sent it, so that a retry is known (R2).
     pub fingerprint: Digest,
@@ -207,6 +210,9 @@ pub struct Job {
     pub outcome: Option<Outcome>,
     /// The JSON text that the guest handed back.
     pub result: Option<String>,
+    pub dry_run: bool,
+    /// What a dry run that ended well would have changed.
+    pub changes: Option<ChangeList>,
     /// How often it was started.
     pub attempt: u32,
     pub limits: JobLimits,

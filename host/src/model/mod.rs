@@ -9,8 +9,11 @@
 pub mod caller;
 pub mod module;
 pub mod path;
+pub mod entry;
+pub mod touched;
 pub mod params;
 pub mod session;
+pub mod history;
 pub mod association;
 pub mod expiry;
 pub mod rolling_key;

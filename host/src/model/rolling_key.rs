@@ -160,6 +160,8 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::model::caller::Owner;
     use crate::model::expiry::Terms;
+    use crate::model::history::Retention;
+    use crate::model::history::TransactionMode;
     use crate::model::session::QueueMode;
     use crate::model::session::SessionLimits;
     use crate::model::session::SessionState;
@@ -178,6 +180,11 @@ mod tests {
             limits: SessionLimits::default(),
             usage: Usage::default(),
             terms: Terms::default(),
+            transaction: TransactionMode::Job,
+            uncommitted: false,
+            retention: Retention::default(),
+            oldest_commit: 0,
+            stored_bytes: 0,
             newest_key,
             commit: 0,
             created_at: moment,

@@ -20,6 +20,8 @@ use crate::limits::SESSION_FILES_MAX;
 use crate::model::caller::Owner;
 use crate::model::expiry::Life;
 use crate::model::expiry::Terms;
+use crate::model::history::Retention;
+use crate::model::history::TransactionMode;
 use crate::model::rolling_key::KeyNumber;
 
 /// Which incarnation of a session is meant: an id may be used again after its
@@ -154,8 +156,17 @@ pub struct Session {
     pub state: SessionState,
     pub queue: QueueMode,
     pub limits: SessionLimits,
+    /// What it holds.
     pub usage: Usage,
     pub terms: Terms,
+    pub transaction: TransactionMode,
+    /// Whether an explicit transaction is open in which something was changed (R23).
+    pub uncommitted: bool,
+    pub retention: Retention,
+    /// The number of the oldest commit that is kept.
+    pub oldest_commit: u64,
+    /// What its files take in the store, those of earlier commits among them.
+    pub stored_bytes: u64,
     /// The number of the key that the next request must carry; `None` for a
     /// session that demands none (R28).
     pub newest_key: Option<KeyNumber>,

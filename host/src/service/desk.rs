@@ -17,6 +17,9 @@ use async_trait::async_trait;
 
 use crate::engine::DeskRefusal;
 use crate::engine::SessionDesk;
+use crate::engine::SoFar;
+use crate::engine::Stand;
+use crate::ids::JobId;
 use crate::ids::SessionId;
 use crate::model::association::Association;
 use crate::model::association::Effect;
@@ -25,6 +28,8 @@ use crate::model::association::Unfit;
 use crate::model::association::Wish;
 use crate::model::caller::Owner;
 use crate::model::expiry::Terms;
+use crate::model::history::Retention;
+use crate::model::history::TransactionMode;
 use crate::model::job::JobSeq;
 use crate::model::params::ParamMap;
 use crate::model::session::QueueMode;
@@ -40,7 +45,9 @@ use crate::service::names::Hold;
 use crate::service::names::Leaving;
 use crate::service::refusal::Chain;
 use crate::store::Created;
+use crate::store::Draft;
 use crate::store::NewSession;
+use crate::store::QueuedJob;
 use crate::store::Refused;
 use crate::store::StoreError;
 
@@ -52,7 +59,13 @@ pub(super) struct Desk {
     live: Arc<LiveJob>,
     /// The session that the job began in.
     began_in: Option<SessionKey>,
+    job: JobId,
+    /// Whether nothing that the job does is to be kept.
+    dry_run: bool,
     standing: Mutex<Standing>,
+    /// What the guest works in; not here while a call about its transaction is
+    /// under way, and lost if the guest is stopped in the middle of one.
+    draft: Mutex<Option<Draft>>,
 }
 
 /// How the job stands now, and what it holds for that.
@@ -94,22 +107,29 @@ pub(super) enum Ends {
 }
 
 impl Desk {
-    pub(super) fn new(
-        service: &Service,
-        owner: &Owner,
-        seq: JobSeq,
-        live: &Arc<LiveJob>,
-        session: Option<&Session>,
-    ) -> Self {
+    pub(super) fn new(service: &Service, queued: &QueuedJob, live: &Arc<LiveJob>, session: Option<&Session>) -> Self {
         let association = Association::begin(session.map(|session| session.id.clone()));
         Self {
             service: service.clone(),
-            owner: owner.clone(),
-            seq,
+            owner: queued.job.owner.clone(),
+            seq: queued.seq,
             live: Arc::clone(live),
             began_in: session.map(|session| session.key),
+            job: queued.job.id.clone(),
+            dry_run: queued.job.dry_run,
+            draft: Mutex::default(),
             standing: Mutex::new(Standing { association, ..Standing::default() }),
         }
+    }
+
+    /// Lends what the guest works in, while it runs.
+    pub(super) fn lend(&self, draft: Draft) {
+        *self.draft() = Some(draft);
+    }
+
+    /// Takes it back when the guest is gone.
+    pub(super) fn take_back(&self) -> Option<Draft> {
+        self.draft().take()
     }
 
     /// What a good end of the job has to see to.
@@ -163,6 +183,9 @@ impl Desk {
             // A run that is not on record is never made again, so it needs no remembering.
             creator: Some(self.seq).filter(|seq| seq.0 > 0),
             keyed: false,
+            transaction: TransactionMode::default(),
+            retention: Retention::default(),
+            from: None,
             now: self.service.now(),
         };
         // First the place, then the session: whoever sees the session comes after.
@@ -230,6 +253,32 @@ impl Desk {
         LaneKey { owner: self.owner.clone(), session }
     }
 
+    /// Refuses what would outlast a dry run at once (R26a).
+    fn must_keep(&self, what: &str) -> Result<(), DeskRefusal> {
+        if self.dry_run {
+            return Err(DeskRefusal::Invalid(format!("nothing of a dry run is kept, so it cannot {what}")));
+        }
+        Ok(())
+    }
+
+    /// Lets `work` have the draft, and gives back how it stands then.
+    async fn with_draft<W>(&self, what: &str, work: W) -> Result<Stand, DeskRefusal>
+    where
+        W: AsyncFnOnce(&mut Draft) -> Result<(), StoreError>,
+    {
+        self.must_keep(what)?;
+        let mut draft = self.take_back().ok_or(DeskRefusal::Failed)?;
+        let done = work(&mut draft).await;
+        let stand = Stand { params: Arc::clone(draft.params()), held: draft.usage() };
+        self.lend(draft);
+        done.map(|()| stand).map_err(refusal)
+    }
+
+    fn draft(&self) -> MutexGuard<'_, Option<Draft>> {
+        // Nothing here panics while it holds the lock, and no await lies in between.
+        self.draft.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn standing(&self) -> MutexGuard<'_, Standing> {
         // Nothing here panics while it holds the lock, and no await lies in between.
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
@@ -239,6 +288,7 @@ impl Desk {
 #[async_trait]
 impl SessionDesk for Desk {
     async fn create(&self, id: Option<SessionId>) -> Result<Option<SessionId>, DeskRefusal> {
+        self.must_keep("make a session")?;
         self.grant(Wish::Create(id.unwrap_or_else(SessionId::random))).await
     }
 
@@ -248,6 +298,17 @@ impl SessionDesk for Desk {
 
     async fn delete(&self) -> Result<Option<SessionId>, DeskRefusal> {
         self.grant(Wish::Delete).await
+    }
+
+    async fn commit(&self, so_far: SoFar) -> Result<Stand, DeskRefusal> {
+        let (job, now) = (self.job.clone(), self.service.now());
+        self.with_draft("commit", async |draft| draft.commit_so_far(job, so_far.touched, so_far.params, now).await)
+            .await
+    }
+
+    async fn roll_back(&self, so_far: SoFar) -> Result<Stand, DeskRefusal> {
+        let now = self.service.now();
+        self.with_draft("roll back", async |draft| draft.roll_back_so_far(so_far.touched, now).await).await
     }
 }
 
@@ -266,6 +327,11 @@ fn refusal(error: StoreError) -> DeskRefusal {
         StoreError::Refused(Refused::SessionExists(_)) => DeskRefusal::Exists,
         // It was dropped from outside, and the job is being stopped.
         StoreError::Refused(Refused::SessionGone) => DeskRefusal::NotFound,
+        // A creator's directory becomes the session's at its end, as one transaction.
+        StoreError::Refused(Refused::NoSession) => DeskRefusal::Invalid(Refused::NotExplicit.to_string()),
+        StoreError::Refused(full @ (Refused::SessionBytes { .. } | Refused::SessionFiles { .. })) => {
+            DeskRefusal::Quota(full.to_string())
+        }
         StoreError::Refused(refused) => DeskRefusal::Invalid(refused.to_string()),
         StoreError::Busy => DeskRefusal::Quota("the server has too much to write; try again".to_owned()),
         error => {

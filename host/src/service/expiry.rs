@@ -74,7 +74,14 @@ impl Service {
             tracing::info!(sessions = expired, "sessions expired");
         }
         self.remove_left_overs().await?;
+        self.forget_old_commits(now).await?;
         Ok(expired)
+    }
+
+    /// Lets go of commits that are older than their session keeps them.
+    async fn forget_old_commits(&self, now: Timestamp) -> Result<(), StoreError> {
+        while self.inner.store.forget_old_commits(now, limits::SWEEP_BATCH).await? == limits::SWEEP_BATCH {}
+        Ok(())
     }
 
     /// Marks those whose time is over and in whose lane nobody is, and gives
@@ -131,7 +138,7 @@ impl Service {
         let (mut keys, mut bytes) = (Vec::new(), 0);
         for session in sessions {
             keys.push(session.key);
-            bytes += session.usage.bytes;
+            bytes += session.stored_bytes;
             if bytes >= limits::SWEEP_BYTES {
                 self.inner.store.remove_marked(std::mem::take(&mut keys)).await?;
                 bytes = 0;
@@ -154,6 +161,8 @@ mod tests {
     use crate::model::caller::Owner;
     use crate::model::expiry::NewTerms;
     use crate::model::expiry::Terms;
+    use crate::model::history::Retention;
+    use crate::model::history::TransactionMode;
     use crate::model::params::ParamChanges;
     use crate::model::session::QueueMode;
     use crate::model::session::SessionLimits;
@@ -202,6 +211,9 @@ mod tests {
                 creator: None,
                 params: [].into(),
                 keyed: false,
+                transaction: TransactionMode::Job,
+                retention: Retention::default(),
+                from: None,
                 now: self.clock.now(),
             })
         }
@@ -217,7 +229,7 @@ mod tests {
 
         async fn write(&self, session: &Session) -> Result<(), Refusal> {
             let changes = ParamChanges::from([("touched".to_owned(), Some("yes".to_owned()))]);
-            self.service.write_params(&visit(session), changes).await
+            self.service.write_params(&visit(session), changes).await.map(|_| ())
         }
     }
 
@@ -340,12 +352,18 @@ mod tests {
         let kit = Kit::new().await;
         let session = kit.session("s", Terms::default()).await;
         let terms = NewTerms { idle_timeout: Some(Some(MINUTE)), lifetime: None };
-        let changed =
-            kit.service.change_session(&visit(&session), None, SessionChanges { terms, queue: None }).await.unwrap();
+        let changed = kit
+            .service
+            .change_session(&visit(&session), None, SessionChanges { terms, ..SessionChanges::default() })
+            .await
+            .unwrap();
         assert_eq!(changed.terms, idle(MINUTE));
         let spared = kit.session("spared", idle(MINUTE)).await;
         let terms = NewTerms { idle_timeout: Some(None), lifetime: None };
-        kit.service.change_session(&visit(&spared), None, SessionChanges { terms, queue: None }).await.unwrap();
+        kit.service
+            .change_session(&visit(&spared), None, SessionChanges { terms, ..SessionChanges::default() })
+            .await
+            .unwrap();
 
         kit.clock.turn(MINUTE);
         let kit = kit.restarted().await;

@@ -68,6 +68,8 @@ pub struct JobOrder {
     pub limits: JobLimits,
     pub on_crash: OnCrash,
     pub delivery: Delivery,
+    /// Whether nothing of it is to be kept (R26a).
+    pub dry_run: bool,
     pub labels: BTreeMap<String, String>,
     /// The session key that the request carries (R28).
     pub session_key: Option<ShownKey>,
@@ -116,6 +118,7 @@ impl JobOrder {
             limits: self.limits,
             on_crash: self.on_crash,
             delivery: self.delivery,
+            dry_run: self.dry_run,
             labels: self.labels,
             fingerprint: self.fingerprint,
             key_shown: None,

@@ -159,7 +159,7 @@ impl Service {
 
         live.step(Step::Start).map_err(|_| Halt::Cancelled)?;
         let attempt = self.claim(walk, session.is_some()).await?;
-        let desk = Arc::new(Desk::new(self, &job.owner, walk.queued.seq, live, session.as_ref()));
+        let desk = Arc::new(Desk::new(self, &walk.queued, live, session.as_ref()));
         let ended = self.run_guest(walk, attempt, session.as_ref(), &desk, slot).await;
 
         for session in session.iter().map(|session| session.key).chain(desk.created()) {
@@ -220,7 +220,9 @@ impl Service {
                 return Ok(outcome);
             }
         };
+        desk.lend(draft);
         let mut ran = self.inner.engine.run(slot.number(), order).await;
+        let draft = desk.take_back();
         // The guest is gone; making its work durable takes a disk, not a slot.
         drop(slot);
         if let Some(client) = &walk.client {

@@ -20,6 +20,8 @@ pub mod stream;
 pub mod live;
 mod names;
 pub mod sessions;
+mod contents;
+mod history;
 pub mod session_keys;
 pub mod expiry;
 pub mod modules;

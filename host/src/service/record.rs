@@ -133,6 +133,8 @@ impl Unrecorded {
             state: if started_at.is_some() { JobState::Running } else { JobState::Queued },
             outcome: None,
             result: None,
+            dry_run: self.new.dry_run,
+            changes: None,
             attempt: u32::from(started_at.is_some()),
             limits: new.limits,
             labels: new.labels,

@@ -35,6 +35,8 @@ pub enum Refusal {
     NoModule(ModuleRef),
     #[error("the session has no file or directory `{0}`")]
     NoFile(String),
+    #[error("{0}")]
+    NoCommit(String),
     #[error("the session has no parameter `{0}`")]
     NoParam(String),
     #[error("no tenant is named `{0}`")]
@@ -100,6 +102,7 @@ impl From<Refused> for Refusal {
         let sentence = refused.to_string();
         match refused {
             Refused::NoTenant(name) => Refusal::NoTenant(name.to_string()),
+            Refused::NoParam(name) => Refusal::NoParam(name),
             Refused::NoFile(path) => Refusal::NoFile(path.to_string()),
             Refused::TenantExists(_)
             | Refused::SessionExists(_)
@@ -110,7 +113,11 @@ impl From<Refused> for Refusal {
             | Refused::NotADirectory(_)
             | Refused::IsDirectory(_)
             | Refused::DirectoryNotEmpty(_)
+            | Refused::NotExplicit
+            | Refused::Uncommitted
+            | Refused::NoSession
             | Refused::NotTheJob => Refusal::Conflict(sentence),
+            Refused::NoCommit { .. } => Refusal::NoCommit(sentence),
             Refused::SessionGone => Refusal::SessionGone,
             Refused::SessionKey => Refusal::SessionKey,
             Refused::Precondition(_) => Refusal::Precondition(sentence),

@@ -1,5 +1,4 @@
-//! Sessions as a caller sees them: make, look, drop, and write into them from
-//! outside.
+//! Sessions as a caller sees them: make, look, rename, drop.
 //!
 //! Promise: a write over HTTP has the turn of the session's lane, like a job
 //! (R10); a read takes no turn and sees the last commit.
@@ -9,9 +8,9 @@ use crate::ids::SessionId;
 use crate::model::caller::Owner;
 use crate::model::expiry::Life;
 use crate::model::expiry::Terms;
-use crate::model::params::ParamChanges;
+use crate::model::history::Retention;
+use crate::model::history::TransactionMode;
 use crate::model::params::ParamMap;
-use crate::model::path::SessionPath;
 use crate::model::session::ListedState;
 use crate::model::session::QueueMode;
 use crate::model::session::Session;
@@ -24,18 +23,12 @@ use crate::service::Service;
 use crate::service::refusal::Refusal;
 use crate::service::session_keys::Visit;
 use crate::store::Created;
-use crate::store::FileContent;
-use crate::store::FileEntry;
 use crate::store::NewSession;
+use crate::store::Origin;
 use crate::store::Page;
 use crate::store::PageOf;
-use crate::store::Precondition;
-use crate::store::Put;
-use crate::store::Recursive;
 use crate::store::SessionChanges;
 use crate::store::SessionFilter;
-use crate::store::Spool;
-use crate::store::SpoolWriter;
 use crate::store::StoreError;
 
 /// What a client asks for, checked by itself.
@@ -44,11 +37,31 @@ pub struct SessionOrder {
     /// `None` lets the server choose.
     pub id: Option<SessionId>,
     pub queue: QueueMode,
-    pub limits: SessionLimits,
+    /// As much as the server allows, or as the session that it is a fork of may hold.
+    pub limits: NewLimits,
     pub terms: Terms,
     pub params: ParamMap,
     /// Whether it demands session keys (R28).
     pub keyed: bool,
+    pub transaction: TransactionMode,
+    pub retention: Retention,
+    /// What it is a fork of.
+    pub from: Option<ForkOrder>,
+}
+
+/// Limits that a request names; what it does not name is left to the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NewLimits {
+    pub bytes: Option<u64>,
+    pub files: Option<u64>,
+}
+
+/// Which session is to be forked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForkOrder {
+    pub session: SessionId,
+    /// The last one without a number.
+    pub commit: Option<u64>,
 }
 
 /// What goes on in a session now.
@@ -76,15 +89,29 @@ impl Service {
     /// Makes a session.
     pub async fn create_session(&self, owner: &Owner, order: SessionOrder) -> Result<Session, Refusal> {
         let id = order.id.unwrap_or_else(SessionId::random);
+        let (from, most) = match order.from {
+            Some(from) => {
+                let source = self.session(owner, &from.session).await?;
+                (Some(Origin { session: source.key, commit: from.commit }), source.limits)
+            }
+            None => (None, SessionLimits::default()),
+        };
+        let limits = SessionLimits {
+            bytes: order.limits.bytes.unwrap_or(most.bytes),
+            files: order.limits.files.unwrap_or(most.files),
+        };
         let new = NewSession {
             id: id.clone(),
             owner: owner.clone(),
             queue: order.queue,
-            limits: order.limits,
+            limits,
             terms: order.terms,
             params: order.params,
             creator: None,
             keyed: order.keyed,
+            transaction: order.transaction,
+            retention: order.retention,
+            from,
             now: self.now(),
         };
         let taken = || Refusal::Conflict(format!("you have a session with the id `{id}` already; choose another id"));
@@ -249,81 +276,10 @@ impl Service {
         Ok(())
     }
 
-    /// The parameters as of the last commit.
-    pub async fn params(&self, session: &Session) -> Result<ParamMap, Refusal> {
-        Ok(self.inner.store.params(session.key).await?)
-    }
-
-    /// Changes parameters, as one commit.
-    pub async fn write_params(&self, visit: &Visit, changes: ParamChanges) -> Result<(), Refusal> {
-        let access = visit.access;
-        let commit = move |service: &Service| service.inner.store.write_params(access, changes, service.now());
-        self.write(&visit.session, commit).await.map(|_| ())
-    }
-
-    /// What lies in a directory of a session, as of the last commit.
-    pub async fn files(
-        &self,
-        session: &Session,
-        prefix: Option<SessionPath>,
-        recursive: Recursive,
-        page: PageOf,
-    ) -> Result<Page<FileEntry>, Refusal> {
-        Ok(self.inner.store.files(session.key, prefix, recursive, page).await?)
-    }
-
-    /// About one file, without its bytes.
-    pub async fn file_entry(&self, session: &Session, path: &SessionPath) -> Result<FileEntry, Refusal> {
-        let entry = self.inner.store.file_entry(session.key, path.clone()).await?;
-        entry.ok_or_else(|| Refusal::NoFile(path.to_string()))
-    }
-
-    /// A file with its bytes, from one commit.
-    pub async fn file(&self, session: &Session, path: &SessionPath) -> Result<FileContent, Refusal> {
-        // A large file is copied out of the store first; a crowd of readers must
-        // not take every thread that others need for their look into it.
-        let _room = self.inner.reads.acquire().await.map_err(|_| Refusal::Internal)?;
-        let content = self.inner.store.file(session.key, path.clone()).await?;
-        content.ok_or_else(|| Refusal::NoFile(path.to_string()))
-    }
-
-    /// Takes in the content of a file before its turn has come.
-    pub fn spool(&self) -> SpoolWriter {
-        self.inner.store.spool()
-    }
-
-    /// Writes a whole file, as one commit.
-    pub async fn put_file(
-        &self,
-        visit: &Visit,
-        path: SessionPath,
-        content: Spool,
-        only_if: Precondition,
-    ) -> Result<Put, Refusal> {
-        let access = visit.access;
-        let commit =
-            move |service: &Service| service.inner.store.put_file(access, path, content, only_if, service.now());
-        self.write(&visit.session, commit).await
-    }
-
-    /// Deletes a file or directory, as one commit.
-    pub async fn delete_file(
-        &self,
-        visit: &Visit,
-        path: SessionPath,
-        recursive: Recursive,
-        only_if: Precondition,
-    ) -> Result<(), Refusal> {
-        let access = visit.access;
-        let commit =
-            move |service: &Service| service.inner.store.delete_file(access, path, recursive, only_if, service.now());
-        self.write(&visit.session, commit).await.map(|_| ())
-    }
-
     /// Takes the turn of the session's lane and commits under it. A client that
     /// goes away while it waits leaves the line; once it has the turn, the
     /// write is made whether or not the client is still there.
-    async fn write<T, W, E>(
+    pub(super) async fn write<T, W, E>(
         &self,
         session: &Session,
         commit: impl FnOnce(&Service) -> W + Send + 'static,

@@ -7,13 +7,13 @@
 //! what becomes of it; and whatever became of it is on record when this returns.
 
 use crate::engine::Ran;
-use crate::engine::Touched;
 use crate::model::job::Printed;
 use crate::model::job::Spent;
 use crate::model::job::Step;
 use crate::model::outcome::Outcome;
 use crate::model::outcome::Reason;
 use crate::model::params::ParamChanges;
+use crate::model::touched::Touched;
 use crate::service::Service;
 use crate::service::desk::Desk;
 use crate::service::desk::Ends;
@@ -34,7 +34,7 @@ impl Service {
         &self,
         walk: &Walk,
         attempt: u32,
-        draft: Draft,
+        draft: Option<Draft>,
         ran: Ran,
         desk: &Desk,
     ) -> Result<Outcome, Halt> {
@@ -45,21 +45,25 @@ impl Service {
         let mut ending = Ending {
             outcome,
             result: ran.result,
+            changes: None,
             spent: ran.spent,
             ended_at: self.now(),
             stdout: ran.stdout,
             stderr: ran.stderr,
         };
         if ending.outcome != Outcome::Succeeded {
-            match &ran.touched {
-                Touched::Paths(changed) => draft.roll_back(changed),
-                // Dropped, a draft loses its whole working copy.
-                Touched::Everywhere => drop(draft),
+            if let Some(draft) = draft {
+                draft.roll_back(ran.touched);
             }
             return self.end_without_result(walk, attempt, ending).await;
         }
-        let Err(error) = self.commit(walk, attempt, &ending, draft, (ran.touched, ran.params), desk.ends()).await
-        else {
+        let draft = draft.expect("a guest that returned has no call under way, which alone could have lost it");
+        let did = (ran.touched, ran.params);
+        let kept = match walk.queued.job.dry_run {
+            true => self.try_out(walk, attempt, &ending, draft, did).await,
+            false => self.commit(walk, attempt, &ending, draft, did, desk.ends()).await,
+        };
+        let Err(error) = kept else {
             self.step_past_commit(live, Step::Stored);
             return Ok(ending.outcome);
         };
@@ -84,6 +88,19 @@ impl Service {
         let outcome = ending.outcome.clone();
         self.end(walk, attempt, ending).await?;
         Ok(outcome)
+    }
+
+    /// Keeps nothing but what would have been changed (R26a).
+    async fn try_out(
+        &self,
+        walk: &Walk,
+        attempt: u32,
+        ending: &Ending,
+        draft: Draft,
+        (touched, params): (Touched, ParamChanges),
+    ) -> Result<(), CommitError> {
+        let changes = Some(draft.dry_run(touched, &params).await?);
+        Ok(self.end(walk, attempt, Ending { changes, ..ending.clone() }).await?)
     }
 
     async fn commit(
@@ -113,11 +130,7 @@ impl Service {
             (Ends::AsItBegan, Record::Stored) => (draft, touched, Fate::Stays),
             (Ends::Renamed { to }, Record::Stored) => (draft, touched, Fate::Renamed { to }),
         };
-        let changed = match touched {
-            Touched::Paths(changed) => changed,
-            Touched::Everywhere => draft.everything().await?,
-        };
-        draft.commit(seq, attempt, ending.clone(), changed, params, fate).await?;
+        draft.commit(seq, attempt, ending.clone(), touched, params, fate).await?;
         if let Record::Behind(job) = &walk.record {
             self.inner.unrecorded.leave(job);
         }
@@ -129,6 +142,7 @@ impl Service {
         Ending {
             outcome,
             result: None,
+            changes: None,
             spent: Spent::default(),
             ended_at: self.now(),
             stdout: Printed::default(),

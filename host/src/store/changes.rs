@@ -1,39 +1,45 @@
 //! From a working copy into the truth: what one job changed.
 //!
-//! Comes in: the paths that the guard noted, each standing for all beneath it.
+//! Comes in: the places that the guard noted.
 //! Goes out: a list of rows to write, collected before the writer is asked for
 //! anything, so that reading and hashing files holds up nobody else.
 //!
 //! Promise: only regular files, directories and relative links are ever taken
-//! over, and no link is followed on the way to them. A piece of a file that is
-//! as it was is not written again. Memory is bounded: what does not fit is read
-//! again when the writer comes to it.
+//! over, and no link is followed on the way to them. Of a file that was changed
+//! in place only the pieces that were touched are read, and only those that
+//! differ are written. Memory is bounded: what does not fit is read again when
+//! the writer comes to it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 
-use rusqlite::Connection;
-
 use crate::limits::CHUNK_BYTES;
 use crate::limits::COMMIT_MEMORY_BYTES;
+use crate::model::entry::EntryKind;
+use crate::model::history::Change;
+use crate::model::history::FileChange;
 use crate::model::path::SessionPath;
-use crate::model::session::Session;
+use crate::model::session::SessionKey;
+use crate::model::session::SessionLimits;
 use crate::model::session::Usage;
+use crate::model::touched::Extent;
+use crate::model::touched::Pieces;
+use crate::model::touched::Places;
 use crate::store::chunks;
-use crate::store::chunks::Content;
 use crate::store::chunks::Hash;
+use crate::store::edit::ContentIs;
+use crate::store::edit::Edit;
 use crate::store::error::Refused;
 use crate::store::error::StoreError;
 use crate::store::nodes;
-use crate::store::nodes::EntryKind;
 use crate::store::nodes::NewNode;
 use crate::store::nodes::Node;
+use crate::store::nodes::View;
 use crate::store::puts;
 use crate::store::readers::Readers;
 use crate::store::tree;
@@ -44,8 +50,7 @@ const CONTEXT: &str = "read what a job changed";
 
 /// What a job changed, as rows to write.
 pub(super) struct Changes {
-    /// Numbers of nodes that are no more.
-    removed: Vec<i64>,
+    removed: Vec<Node>,
     written: Vec<Written>,
     /// What the session holds afterwards.
     pub(super) usage: Usage,
@@ -53,41 +58,54 @@ pub(super) struct Changes {
 
 struct Written {
     node: NewNode,
-    /// The number of the node that this takes the place of.
-    old: Option<i64>,
-    /// Of a file.
-    content: Content,
-    old_hashes: Vec<Hash>,
-    /// Pieces that differ, as far as they fit into memory.
-    pieces: BTreeMap<usize, Vec<u8>>,
+    /// What this takes the place of.
+    old: Option<Node>,
+    /// Of a file, those that differ.
+    pieces: Vec<Piece>,
+    /// How many pieces the file has, and had.
+    counts: (u64, u64),
 }
 
-/// Finds out what differs between a working copy and the truth at `changed`.
+struct Piece {
+    index: u64,
+    hash: Hash,
+    /// None, if they did not fit into memory.
+    bytes: Option<Vec<u8>>,
+}
+
+/// Finds out what differs between a working copy and the truth at some places.
 pub(super) fn collect(
     readers: &Readers,
-    session: &Session,
+    session: SessionKey,
+    (limits, before): (SessionLimits, Usage),
     root: &OwnedFd,
-    changed: &BTreeSet<SessionPath>,
+    changed: &Places,
 ) -> Result<Changes, StoreError> {
-    let changes = Changes::none(session.usage);
+    let changes = Changes::none(before);
     let mut collector =
         Collector { readers, session, changes, memory_left: COMMIT_MEMORY_BYTES, sound: BTreeSet::new() };
     let mut done: BTreeSet<SessionPath> = BTreeSet::new();
-    for path in changed {
+    for (path, extent) in changed {
         let top = collector.top_of(root, path)?;
         // Ancestors sort before what lies beneath them, so `done` has them by now.
-        if !done.contains(&top) && !top.ancestors().any(|above| done.contains(&above)) {
-            collector.visit_top(root, &top)?;
-            done.insert(top);
+        if done.contains(&top) || top.ancestors().any(|above| done.contains(&above)) {
+            continue;
+        }
+        match extent {
+            Extent::Pieces(pieces) if top == *path && collector.patch(root, path, pieces)? => {}
+            Extent::Pieces(_) | Extent::Whole => {
+                collector.visit_top(root, &top)?;
+                done.insert(top);
+            }
         }
     }
-    puts::must_fit(session, collector.changes.usage)?;
+    puts::must_fit(limits, before, collector.changes.usage)?;
     Ok(collector.changes)
 }
 
 struct Collector<'a> {
     readers: &'a Readers,
-    session: &'a Session,
+    session: SessionKey,
     changes: Changes,
     memory_left: usize,
     /// Paths that are known to be directories both here and there.
@@ -105,7 +123,7 @@ impl Collector<'_> {
             }
             let here = tree::look(root, &above).map_err(StoreError::io(CONTEXT))?;
             let here = here.is_some_and(|found| matches!(found.seen, Seen::Directory));
-            let there = self.readers.with(|db| nodes::at(db, self.session.key, &above))?;
+            let there = self.readers.with(|db| nodes::at(db, self.session, &above, View::Tip))?;
             let there = there.is_some_and(|node| node.kind == EntryKind::Directory);
             if !(here && there) {
                 return Ok(above);
@@ -116,7 +134,7 @@ impl Collector<'_> {
     }
 
     fn visit_top(&mut self, root: &OwnedFd, top: &SessionPath) -> Result<(), StoreError> {
-        let old = self.readers.with(|db| nodes::within(db, self.session.key, Some(top)))?;
+        let old = self.readers.with(|db| nodes::within(db, self.session, top))?;
         let mut old: BTreeMap<_, _> = old.into_iter().map(|node| (node.path.clone(), node)).collect();
         if let Some(parent) = tree::open_parent(root, top).map_err(StoreError::io(CONTEXT))? {
             self.visit(&parent, top, &mut old)?;
@@ -124,9 +142,34 @@ impl Collector<'_> {
         // Whatever the walk did not come across is gone.
         for node in old.into_values() {
             puts::replace(&mut self.changes.usage, Some(&node), None);
-            self.changes.removed.push(node.id);
+            self.changes.removed.push(node);
         }
         Ok(())
+    }
+
+    /// Takes over the pieces of a file that was changed in place. `false` if it is
+    /// no such file, and nothing was done.
+    fn patch(&mut self, root: &OwnedFd, path: &SessionPath, pieces: &Pieces) -> Result<bool, StoreError> {
+        let found = tree::look(root, path).map_err(StoreError::io(CONTEXT))?;
+        let Some(Found { seen: Seen::File(file), modified_ns }) = found else { return Ok(false) };
+        let before = self.readers.with(|db| nodes::at(db, self.session, path, View::Tip))?;
+        let Some(before) = before.filter(|before| before.kind == EntryKind::File) else { return Ok(false) };
+        let size = file.metadata().map_err(StoreError::io(CONTEXT))?.len();
+        let mut touched = pieces.clone();
+        // A file of another size has another last piece, wherever it was written to.
+        if size != before.size {
+            touched.add_bytes(size.min(before.size).saturating_sub(1), size);
+        }
+        let count = chunks::count(size);
+        let mut differing = Vec::new();
+        for index in touched.below(count) {
+            let old = self.readers.with(|db| chunks::hash_of(db, self.session, before.file, index))?;
+            let bytes = read_piece(&file, size, index).map_err(StoreError::io(CONTEXT))?;
+            differing.extend(self.differing(index, old.as_ref(), bytes));
+        }
+        let counts = (count, chunks::count(before.size));
+        self.wrote(NewNode::file(path.clone(), size, modified_ns), Some(before), differing, counts);
+        Ok(true)
     }
 
     /// Takes over what lies at `path`, and takes its node out of `old`. Goes one
@@ -160,18 +203,17 @@ impl Collector<'_> {
         }
     }
 
-    /// A directory or a link. A node of another kind goes, with its pieces.
+    /// A directory or a link. The times of directories are nobody's data.
     fn plain(&mut self, node: NewNode, before: Option<Node>) {
-        puts::replace(&mut self.changes.usage, before.as_ref(), Some(&node));
         let same = |before: &Node| before.kind == node.kind && before.target == node.target;
         if node.kind == EntryKind::Directory && before.as_ref().is_some_and(same) {
             return;
         }
-        let old = self.keep_number(before, node.kind).map(|node| node.id);
-        let (content, old_hashes, pieces) = Default::default();
-        self.changes.written.push(Written { node, old, content, old_hashes, pieces });
+        puts::replace(&mut self.changes.usage, before.as_ref(), Some(&node));
+        self.changes.written.push(Written { node, old: before, pieces: Vec::new(), counts: (0, 0) });
     }
 
+    /// A file that may be different in every piece.
     fn file(
         &mut self,
         file: File,
@@ -179,60 +221,46 @@ impl Collector<'_> {
         modified_ns: i64,
         before: Option<Node>,
     ) -> Result<(), StoreError> {
-        let old_hashes = match &before {
-            Some(before) if before.kind == EntryKind::File => self.readers.with(|db| chunks::hashes(db, before.id))?,
+        let old = match &before {
+            Some(before) if before.kind == EntryKind::File => {
+                self.readers.with(|db| chunks::hashes(db, self.session, before.file))?
+            }
             _ => Vec::new(),
         };
-        let (content, pieces) = self.read(file, &old_hashes).map_err(StoreError::io(CONTEXT))?;
-        let (path, hash) = (path.clone(), content.hash());
-        let node = NewNode { path, kind: EntryKind::File, size: content.size, modified_ns, hash, target: None };
-        puts::replace(&mut self.changes.usage, before.as_ref(), Some(&node));
-        let old = self.keep_number(before, EntryKind::File);
-        // Opened for writing and not written to.
-        if old.as_ref().is_some_and(|old| old.hash == hash && old.modified_ns == modified_ns) {
-            return Ok(());
+        let size = file.metadata().map_err(StoreError::io(CONTEXT))?.len();
+        let count = chunks::count(size);
+        let mut differing = Vec::new();
+        for index in 0..count {
+            let bytes = read_piece(&file, size, index).map_err(StoreError::io(CONTEXT))?;
+            let old = usize::try_from(index).ok().and_then(|index| old.get(index));
+            differing.extend(self.differing(index, old, bytes));
         }
-        let old = old.map(|old| old.id);
-        self.changes.written.push(Written { node, old, content, old_hashes, pieces });
+        self.wrote(NewNode::file(path.clone(), size, modified_ns), before, differing, (count, old.len() as u64));
         Ok(())
     }
 
-    /// The node whose number the new one takes over; one of another kind goes.
-    fn keep_number(&mut self, before: Option<Node>, kind: EntryKind) -> Option<Node> {
-        let before = before?;
-        if before.kind == kind {
-            return Some(before);
+    fn wrote(&mut self, node: NewNode, old: Option<Node>, pieces: Vec<Piece>, counts: (u64, u64)) {
+        puts::replace(&mut self.changes.usage, old.as_ref(), Some(&node));
+        let is_same = |old: &Node| {
+            old.kind == node.kind && old.size == node.size && old.modified_ns == node.modified_ns && pieces.is_empty()
+        };
+        // One that was opened for writing and not written to is as it was.
+        if !old.as_ref().is_some_and(is_same) {
+            self.changes.written.push(Written { node, old, pieces, counts });
         }
-        self.changes.removed.push(before.id);
-        None
     }
 
-    /// Reads a file to its end. Keeps the pieces that differ, if all of them fit.
-    fn read(&mut self, mut file: File, old: &[Hash]) -> io::Result<(Content, BTreeMap<usize, Vec<u8>>)> {
-        let mut content = Content::default();
-        let mut pieces = BTreeMap::new();
-        let (mut fits, mut taken) = (true, 0);
-        let mut buffer = Vec::with_capacity(CHUNK_BYTES);
-        loop {
-            buffer.clear();
-            if file.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut buffer)? == 0 {
-                break;
-            }
-            let (index, hash) = (content.hashes.len(), chunks::hash(&buffer));
-            if fits && old.get(index) != Some(&hash) {
-                taken += buffer.len();
-                fits = taken <= self.memory_left;
-                pieces.insert(index, buffer.clone());
-            }
-            content.hashes.push(hash);
-            content.size += buffer.len() as u64;
+    /// A piece, if it differs from the one on record.
+    fn differing(&mut self, index: u64, old: Option<&Hash>, bytes: Vec<u8>) -> Option<Piece> {
+        let hash = chunks::hash(&bytes);
+        if old == Some(&hash) {
+            return None;
         }
+        let fits = bytes.len() <= self.memory_left;
         if fits {
-            self.memory_left -= taken;
-        } else {
-            pieces.clear();
+            self.memory_left -= bytes.len();
         }
-        Ok((content, pieces))
+        Some(Piece { index, hash, bytes: fits.then_some(bytes) })
     }
 }
 
@@ -242,30 +270,66 @@ impl Changes {
         Changes { removed: Vec::new(), written: Vec::new(), usage }
     }
 
-    /// Whether no file, directory or link differs.
-    pub(super) fn is_empty(&self) -> bool {
-        self.removed.is_empty() && self.written.is_empty()
-    }
-
     /// Writes everything; `root` is asked for what did not fit into memory.
-    pub(super) fn write(&self, db: &Connection, session: &Session, root: &OwnedFd) -> Result<(), StoreError> {
-        // First what goes: a path may be given to something of another kind.
-        for id in &self.removed {
-            nodes::delete(db, *id)?;
+    pub(super) fn write(&self, edit: &mut Edit<'_>, root: &OwnedFd) -> Result<(), StoreError> {
+        // First what goes: a directory may be a file now.
+        for node in &self.removed {
+            edit.remove(node)?;
         }
         for written in &self.written {
-            let id = nodes::store(db, session.key, written.old, &written.node)?;
-            let mut again = None;
-            chunks::store(db, id, &written.old_hashes, &written.content, |index| {
-                if let Some(piece) = written.pieces.get(&index) {
-                    return Ok(Cow::Borrowed(piece.as_slice()));
+            written.write(edit, root)?;
+        }
+        edit.tip.usage = self.usage;
+        Ok(())
+    }
+
+    /// Every path at which something differs.
+    pub(super) fn list(&self) -> Vec<FileChange> {
+        let removed = self.removed.iter().map(|node| {
+            let (path, kind, size) = (node.path.clone(), node.kind, node.size);
+            FileChange { path, kind, change: Change::Deleted, size }
+        });
+        let written = self.written.iter().map(|Written { node, old, .. }| {
+            let change = if old.is_some() { Change::Modified } else { Change::Created };
+            FileChange { path: node.path.clone(), kind: node.kind, change, size: node.size }
+        });
+        let mut all: Vec<_> = removed.chain(written).collect();
+        all.sort_by(|one, other| one.path.cmp(&other.path));
+        all
+    }
+}
+
+impl Written {
+    fn write(&self, edit: &mut Edit<'_>, root: &OwnedFd) -> Result<(), StoreError> {
+        let (count, old_count) = self.counts;
+        let content = match &self.old {
+            Some(old) if self.pieces.is_empty() && old.size == self.node.size && old.target == self.node.target => {
+                ContentIs::Same
+            }
+            _ => ContentIs::Different,
+        };
+        let (file, _) = edit.node(self.old.as_ref(), &self.node, content)?;
+        let mut again = None;
+        for piece in &self.pieces {
+            let bytes = match &piece.bytes {
+                Some(bytes) => Cow::Borrowed(bytes),
+                None => {
+                    let open = match &mut again {
+                        Some(open) => open,
+                        again => again.insert(open_again(root, &self.node.path)?),
+                    };
+                    let bytes = read_piece(open, self.node.size, piece.index);
+                    Cow::Owned(bytes.map_err(StoreError::io(CONTEXT))?)
                 }
-                let file = match &mut again {
-                    Some(file) => file,
-                    again => again.insert(open_again(root, &written.node.path)?),
-                };
-                read_piece(file, written.content.size, index).map(Cow::Owned).map_err(StoreError::io(CONTEXT))
-            })?;
+            };
+            if piece.index < old_count {
+                edit.replace_piece(file, piece.index, &piece.hash, &bytes)?;
+            } else {
+                edit.add_piece(file, piece.index, &piece.hash, &bytes)?;
+            }
+        }
+        if old_count > count {
+            edit.cut(file, count)?;
         }
         Ok(())
     }
@@ -280,8 +344,8 @@ fn open_again(root: &OwnedFd, path: &SessionPath) -> Result<File, StoreError> {
     }
 }
 
-fn read_piece(file: &File, size: u64, index: usize) -> io::Result<Vec<u8>> {
-    let from = index as u64 * CHUNK_BYTES as u64;
+fn read_piece(file: &File, size: u64, index: u64) -> io::Result<Vec<u8>> {
+    let from = index * CHUNK_BYTES as u64;
     let length = size.saturating_sub(from).min(CHUNK_BYTES as u64);
     let mut piece = vec![0; usize::try_from(length).unwrap_or(0)];
     file.read_exact_at(&mut piece, from)?;

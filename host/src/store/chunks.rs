@@ -1,18 +1,26 @@
 //! The content of files: pieces of 64 KiB, each with its hash.
 //!
-//! Promise: a piece whose hash is the same is not written again, so a commit
-//! costs what changed and not what the file holds.
+//! Promise: what is read is as long as it was when it was written. A piece of
+//! zeros takes no bytes, so a file may have holes.
+//!
+//! Not here: writing them ([`edit`](super::edit)).
 
-use std::borrow::Cow;
+use std::io;
+use std::io::Read as _;
 use std::io::Write;
 
 use rusqlite::Connection;
+use rusqlite::Row;
 use rusqlite::params;
 use sha2::Digest as _;
 use sha2::Sha256;
 
 use crate::limits::CHUNK_BYTES;
+use crate::model::session::SessionKey;
 use crate::store::error::StoreError;
+use crate::store::nodes::FileNumber;
+use crate::store::nodes::Node;
+use crate::store::nodes::View;
 use crate::store::rows;
 
 /// A SHA-256.
@@ -24,16 +32,6 @@ pub(super) struct Content {
     pub(super) size: u64,
     /// Of each piece, in order.
     pub(super) hashes: Vec<Hash>,
-}
-
-impl Content {
-    /// The hash of the whole.
-    pub(super) fn hash(&self) -> Hash {
-        let mut whole = Sha256::new();
-        whole.update(self.size.to_le_bytes());
-        self.hashes.iter().for_each(|hash| whole.update(hash));
-        whole.finalize().into()
-    }
 }
 
 /// Takes a file's bytes as they come.
@@ -77,47 +75,85 @@ pub(super) fn hash(piece: &[u8]) -> Hash {
     Sha256::digest(piece).into()
 }
 
-/// The hashes of a file's pieces on record.
-pub(super) fn hashes(db: &Connection, node: i64) -> Result<Vec<Hash>, StoreError> {
-    rows::all(db, "SELECT hash FROM chunk WHERE node = ?1 ORDER BY idx", [node], |row| rows::hash(row, "hash"))
+/// How many pieces a file of that size has.
+pub(super) fn count(size: u64) -> u64 {
+    size.div_ceil(CHUNK_BYTES as u64)
 }
 
-/// Turns the pieces on record, whose hashes are `old`, into those of `new`.
-/// `fetch` is asked for each piece that differs.
-pub(super) fn store<'a>(
+/// The hashes of a file's pieces at the tip.
+pub(super) fn hashes(db: &Connection, session: SessionKey, file: FileNumber) -> Result<Vec<Hash>, StoreError> {
+    let list = "SELECT hash FROM chunk WHERE session = ?1 AND file = ?2 AND until = 0 ORDER BY idx";
+    rows::all(db, list, params![session.0, file], |row| rows::hash(row, "hash"))
+}
+
+/// The hash of one of them, if the file is that long.
+pub(super) fn hash_of(
     db: &Connection,
-    node: i64,
-    old: &[Hash],
-    new: &Content,
-    mut fetch: impl FnMut(usize) -> Result<Cow<'a, [u8]>, StoreError>,
+    session: SessionKey,
+    file: FileNumber,
+    index: u64,
+) -> Result<Option<Hash>, StoreError> {
+    let find = "SELECT hash FROM chunk WHERE session = ?1 AND file = ?2 AND idx = ?3 AND until = 0";
+    rows::one(db, find, params![session.0, file, rows::stored(index)], |row| rows::hash(row, "hash"))
+}
+
+/// The bytes of one piece.
+pub(super) enum Bytes<'a> {
+    These(&'a [u8]),
+    /// So many zeros.
+    Zeros(usize),
+}
+
+/// Gives all pieces of a file to `take`, in order.
+pub(super) fn each(
+    db: &Connection,
+    node: &Node,
+    view: View,
+    mut take: impl FnMut(Bytes<'_>) -> io::Result<()>,
 ) -> Result<(), StoreError> {
-    let set = "INSERT INTO chunk (node, idx, hash, bytes) VALUES (?1, ?2, ?3, ?4)
-               ON CONFLICT (node, idx) DO UPDATE SET hash = excluded.hash, bytes = excluded.bytes";
-    for (index, hash) in new.hashes.iter().enumerate() {
-        if old.get(index) != Some(hash) {
-            rows::change(db, set, params![node, stored(index), hash, fetch(index)?])?;
-        }
-    }
-    if old.len() > new.hashes.len() {
-        let cut = "DELETE FROM chunk WHERE node = ?1 AND idx >= ?2";
-        rows::change(db, cut, params![node, stored(new.hashes.len())])?;
+    let mut query = db.prepare_cached(
+        "SELECT length, blob, bytes FROM chunk LEFT JOIN blob ON id = blob
+         WHERE session = ?1 AND file = ?2 AND since <= ?3 AND (until = 0 OR until > ?3) ORDER BY idx",
+    )?;
+    let mut pieces = query.query(params![node.session.0, node.file, view.bound()])?;
+    while let Some(row) = pieces.next()? {
+        take(bytes(row)?).map_err(StoreError::io("copy a file out of the database"))?;
     }
     Ok(())
+}
+
+/// Gives one piece at the tip to `take`, if the file is that long.
+pub(super) fn one(
+    db: &Connection,
+    node: &Node,
+    index: u64,
+    take: impl FnOnce(Bytes<'_>) -> io::Result<()>,
+) -> Result<(), StoreError> {
+    let find = "SELECT length, blob, bytes FROM chunk LEFT JOIN blob ON id = blob
+                WHERE session = ?1 AND file = ?2 AND idx = ?3 AND until = 0";
+    let found = rows::one(db, find, params![node.session.0, node.file, rows::stored(index)], |row| {
+        take(bytes(row)?).map_err(StoreError::io("copy a file out of the database"))
+    });
+    found.map(|_| ())
+}
+
+fn bytes<'a>(row: &'a Row<'_>) -> Result<Bytes<'a>, StoreError> {
+    let length = usize::try_from(rows::number(row, "length")?).unwrap_or(usize::MAX);
+    let blob: Option<i64> = row.get("blob")?;
+    let found = row.get_ref("bytes")?.as_blob_or_null().map_err(|error| StoreError::Broken(error.to_string()))?;
+    match (blob, found) {
+        (Some(_), Some(bytes)) if bytes.len() == length => Ok(Bytes::These(bytes)),
+        (None, None) if length <= CHUNK_BYTES => Ok(Bytes::Zeros(length)),
+        _ => Err(StoreError::Broken("a piece of a file is missing, or has the wrong length".to_owned())),
+    }
 }
 
 /// Writes a file's bytes to `out`, piece by piece.
-pub(super) fn copy_to(db: &Connection, node: i64, out: &mut impl Write) -> Result<(), StoreError> {
-    let mut query = db.prepare_cached("SELECT bytes FROM chunk WHERE node = ?1 ORDER BY idx")?;
-    let mut pieces = query.query([node])?;
-    while let Some(row) = pieces.next()? {
-        let bytes = row.get_ref("bytes")?.as_blob().map_err(|error| StoreError::Broken(error.to_string()))?;
-        out.write_all(bytes).map_err(StoreError::io("copy a file out of the database"))?;
-    }
-    Ok(())
-}
-
-fn stored(index: usize) -> i64 {
-    rows::stored(index as u64)
+pub(super) fn copy_to(db: &Connection, node: &Node, view: View, out: &mut impl Write) -> Result<(), StoreError> {
+    each(db, node, view, |piece| match piece {
+        Bytes::These(bytes) => out.write_all(bytes),
+        Bytes::Zeros(count) => io::copy(&mut io::repeat(0).take(count as u64), out).map(|_| ()),
+    })
 }
 
 #[cfg(test)]

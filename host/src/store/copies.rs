@@ -5,8 +5,8 @@
 //! is known to be otherwise by its version and its list of paths to mend. Copies
 //! are never synced and may vanish at any time but while they are on loan.
 
-use std::collections::BTreeSet;
 use std::collections::HashMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -18,9 +18,9 @@ use std::sync::PoisonError;
 
 use crate::limits::COPIES_KEPT_MAX;
 use crate::limits::COPY_MENDS_MAX;
-use crate::model::path::SessionPath;
 use crate::model::session::SessionKey;
 use crate::model::session::Usage;
+use crate::model::touched::Places;
 use crate::store::error::StoreError;
 use crate::store::janitor::Janitor;
 use crate::store::layout::Layout;
@@ -54,9 +54,9 @@ struct Idle {
 pub(super) struct Copy {
     pub(super) dir: WorkDir,
     /// Of the session's files.
-    pub(super) tree_version: u64,
-    /// Paths at which the copy differs from that version.
-    pub(super) mends: BTreeSet<SessionPath>,
+    pub(super) tree_version: i64,
+    /// Places at which the copy differs from that version.
+    pub(super) mends: Places,
 }
 
 impl Copies {
@@ -122,14 +122,14 @@ impl Copies {
         drop(self.take(key));
     }
 
-    /// Says that a commit from outside, which led from one tree version to another,
-    /// changed `path`.
-    pub(super) fn outdate(&self, key: SessionKey, (from, to): (u64, u64), path: SessionPath) {
+    /// Says that a write from outside, which led from one tree version to another,
+    /// changed something at these places.
+    pub(super) fn outdate(&self, key: SessionKey, (from, to): (i64, i64), places: Places) {
         if let Some((_, copy)) = self.idle().copies.get_mut(&key)
             && copy.tree_version == from
         {
             copy.tree_version = to;
-            copy.mends.insert(path);
+            copy.must_mend(places);
         }
     }
 
@@ -150,6 +150,18 @@ impl Copies {
 
     fn idle(&self) -> MutexGuard<'_, Idle> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Copy {
+    /// Says that it differs from what it should be at these places.
+    pub(super) fn must_mend(&mut self, places: Places) {
+        for (path, extent) in places {
+            match self.mends.entry(path) {
+                Entry::Vacant(none) => drop(none.insert(extent)),
+                Entry::Occupied(mut known) => known.get_mut().join(extent),
+            }
+        }
     }
 }
 

@@ -17,6 +17,10 @@ use cap_std::fs::Dir;
 use rusqlite::Connection;
 
 use crate::ids::SessionId;
+use crate::model::history::Cause;
+use crate::model::history::Change;
+use crate::model::history::ChangeList;
+use crate::model::history::ParamChange;
 use crate::model::job::JobSeq;
 use crate::model::params::ParamChanges;
 use crate::model::params::ParamMap;
@@ -24,6 +28,9 @@ use crate::model::path::SessionPath;
 use crate::model::session::Session;
 use crate::model::session::SessionKey;
 use crate::model::session::Usage;
+use crate::model::touched::Extent;
+use crate::model::touched::Places;
+use crate::model::touched::Touched;
 use crate::store::Shared;
 use crate::store::Store;
 use crate::store::block;
@@ -31,17 +38,21 @@ use crate::store::changes;
 use crate::store::changes::Changes;
 use crate::store::collector::Condemned;
 use crate::store::copies::Copy;
+use crate::store::edit::By;
+use crate::store::edit::Edit;
+use crate::store::edit::Edited;
 use crate::store::error::Refused;
 use crate::store::error::StoreError;
 use crate::store::job_rows;
 use crate::store::jobs::Ending;
 use crate::store::mend;
 use crate::store::nodes;
+use crate::store::nodes::View;
 use crate::store::params;
 use crate::store::place::WorkDir;
 use crate::store::receipt::Receipt;
 use crate::store::sessions;
-use crate::store::sessions::Tree;
+use crate::store::tip::Tip;
 use crate::store::tree;
 
 /// Why a job's work was not kept.
@@ -76,23 +87,24 @@ pub enum Fate {
 
 /// A job's uncommitted work. Dropping it rolls back.
 pub struct Draft {
-    store: Store,
-    params: Arc<ParamMap>,
+    pub(super) store: Store,
+    pub(super) params: Arc<ParamMap>,
     /// The job's whole file system.
-    root: Arc<OwnedFd>,
-    work: Work,
+    pub(super) root: Arc<OwnedFd>,
+    pub(super) work: Work,
 }
 
-enum Work {
+pub(super) enum Work {
     /// Outside a session: a directory that is thrown away in any case.
     Scratch(WorkDir),
     Session(Box<Lease>),
 }
 
 /// A session's working copy on loan. Dropped, the copy is thrown away.
-struct Lease {
-    session: Session,
-    copy: Copy,
+pub(super) struct Lease {
+    pub(super) session: Session,
+    pub(super) tip: Tip,
+    pub(super) copy: Copy,
     has_links: bool,
 }
 
@@ -115,11 +127,11 @@ fn begin_in(store: Store, key: SessionKey) -> Result<Draft, StoreError> {
     // One view for all of it: version, parameters and files belong together.
     shared.readers.with(|db| {
         let session = sessions::active(db, key)?;
-        let params = Arc::new(params::load(db, key)?);
-        let tree_version = sessions::tree_version(db, key)?;
-        let (copy, root) = mend::bring_up(db, &shared.copies, &session, tree_version)?;
+        let tip = Tip::of(db, key)?;
+        let params = Arc::new(params::load(db, key, View::Tip)?);
+        let (copy, root) = mend::bring_up(db, &shared.copies, key, &tip)?;
         let has_links = nodes::has_links(db, key)?;
-        let work = Work::Session(Box::new(Lease { session, copy, has_links }));
+        let work = Work::Session(Box::new(Lease { session, tip, copy, has_links }));
         Ok(Draft { store, params, root: Arc::new(root), work })
     })
 }
@@ -139,14 +151,17 @@ impl Draft {
         }
     }
 
-    /// The session's parameters as of its last commit.
+    /// The session's parameters, as the job finds them.
     pub fn params(&self) -> &Arc<ParamMap> {
         &self.params
     }
 
     /// What the job's directory holds at its start.
     pub fn usage(&self) -> Usage {
-        self.session().map(|session| session.usage).unwrap_or_default()
+        match &self.work {
+            Work::Scratch(_) => Usage::default(),
+            Work::Session(lease) => lease.tip.usage,
+        }
     }
 
     /// The job's whole file system, open.
@@ -162,24 +177,6 @@ impl Draft {
         }
     }
 
-    /// Every path at the top of the job's directory, before the job and after it:
-    /// what to name as changed when nobody knows any better.
-    pub async fn everything(&self) -> Result<BTreeSet<SessionPath>, StoreError> {
-        let Work::Session(lease) = &self.work else { return Ok(BTreeSet::new()) };
-        let (shared, key, root) = (self.store.shared(), lease.session.key, Arc::clone(&self.root));
-        block(move || {
-            let before = shared.readers.with(|db| nodes::within(db, key, None))?;
-            let mut tops: BTreeSet<_> = before.into_iter().map(|node| node.path).collect();
-            tops.retain(|path| path.parent().is_none());
-            for name in tree::names(&root).map_err(StoreError::io("list a working copy"))? {
-                // WASI takes text only, so no guest made a name that is not text.
-                tops.extend(name.to_str().ok().and_then(|name| SessionPath::parse(name).ok()));
-            }
-            Ok(tops)
-        })
-        .await
-    }
-
     /// Makes the directory of a job that began outside any session that of the
     /// session which it created (R13). Everything in it is a change then. Refused
     /// as [`Refused::SessionGone`].
@@ -189,10 +186,10 @@ impl Draft {
             Work::Scratch(dir) => dir,
             Work::Session(_) => return Err(StoreError::Broken("a job in a session adopted another".to_owned())),
         };
-        let found = store.read(move |db| Ok((sessions::active(db, key)?, sessions::tree_version(db, key)?)));
-        let (session, tree_version) = found.await?;
-        let copy = Copy { dir, tree_version, mends: BTreeSet::new() };
-        let work = Work::Session(Box::new(Lease { session, copy, has_links: true }));
+        let found = store.read(move |db| Ok((sessions::active(db, key)?, Tip::of(db, key)?)));
+        let (session, tip) = found.await?;
+        let copy = Copy { dir, tree_version: tip.tree_version, mends: Places::new() };
+        let work = Work::Session(Box::new(Lease { session, tip, copy, has_links: true }));
         Ok(Draft { store, params, root, work })
     }
 
@@ -221,16 +218,15 @@ impl Draft {
         Ok(removed.await?)
     }
 
-    /// The one commit point. `changed` is every path that was made, changed or
-    /// taken away since [`Store::begin`]; a path stands for all beneath it. The
-    /// guest must be gone. Once this was polled the commit goes its way, whether
-    /// or not anybody waits for it.
+    /// The one commit point: what the job did is kept, or in an explicit
+    /// transaction is part of it from now on. The guest must be gone. Once this
+    /// was polled the commit goes its way, whether or not anybody waits for it.
     pub async fn commit(
         self,
         seq: JobSeq,
         attempt: u32,
         ending: Ending,
-        changed: BTreeSet<SessionPath>,
+        touched: Touched,
         params: ParamChanges,
         fate: Fate,
     ) -> Result<(), CommitError> {
@@ -238,34 +234,55 @@ impl Draft {
         let lease = match work {
             // Nothing of the directory is kept, so only the job ends.
             Work::Scratch(_) => return Ok(store.end(seq, attempt, ending).await?),
-            Work::Session(lease) => lease,
+            Work::Session(lease) => *lease,
         };
         let end = End { seq, attempt, ending, params, fate };
-        if changed.is_empty() {
-            let changes = Changes::none(lease.session.usage);
-            return Ok(enqueue(&store, *lease, root, changes, changed, end).await?);
+        if touched.is_nowhere() {
+            let changes = Changes::none(lease.tip.usage);
+            return Ok(enqueue(&store, lease, root, changes, Places::new(), end).await?);
         }
         let committed = block(move || {
             let shared = store.shared();
-            match changes::collect(&shared.readers, &lease.session, &root, &changed) {
-                Ok(changes) => enqueue(&store, *lease, root, changes, changed, end).wait(),
+            let changed = places(&shared, &lease, &root, touched)?;
+            match collect(&shared, &lease, &root, &changed) {
+                Ok(changes) => Ok(enqueue(&store, lease, root, changes, changed, end)),
                 Err(error) => {
-                    put_back(&shared, *lease, &changed);
+                    put_back(&shared, lease, changed);
                     Err(error)
                 }
             }
         });
-        Ok(committed.await?)
+        Ok(committed.await?.await?)
     }
 
-    /// Keeps nothing. `changed` is what [`Draft::commit`] would be told; the
-    /// working copy is mended there before the next job. (A draft that is merely
-    /// dropped loses its working copy, since nobody said what to mend.)
-    pub fn roll_back(self, changed: &BTreeSet<SessionPath>) {
-        match self.work {
-            Work::Scratch(_) => (),
-            Work::Session(lease) => put_back(&self.store.inner.shared, *lease, changed),
+    /// Keeps nothing, and mends the working copy before the next job.
+    pub fn roll_back(self, touched: Touched) {
+        match (self.work, touched) {
+            (Work::Session(lease), Touched::Places(changed)) => put_back(&self.store.inner.shared, *lease, changed),
+            // Dropped, a lease loses its whole working copy.
+            (Work::Session(_), Touched::Everywhere) | (Work::Scratch(_), _) => (),
         }
+    }
+
+    /// Keeps nothing, and says what would have been changed. Outside a session
+    /// that is nothing.
+    pub async fn dry_run(self, touched: Touched, params: &ParamChanges) -> Result<ChangeList, StoreError> {
+        let Draft { store, params: before, root, work } = self;
+        let Work::Session(lease) = work else { return Ok(ChangeList::default()) };
+        let files = block(move || {
+            let shared = store.shared();
+            let changed = places(&shared, &lease, &root, touched)?;
+            let found = collect(&shared, &lease, &root, &changed).map(|changes| changes.list());
+            put_back(&shared, *lease, changed);
+            found
+        });
+        let files = files.await?;
+        let params = params.iter().filter(|(name, value)| before.get(*name) != value.as_ref());
+        let params = params.filter_map(|(name, value)| {
+            let change = Change::between(before.contains_key(name), value.is_some())?;
+            Some(ParamChange { name: name.clone(), change })
+        });
+        Ok(ChangeList { files, params: params.collect() })
     }
 }
 
@@ -280,10 +297,29 @@ struct End {
 
 /// What a commit leaves to be done.
 struct Committed {
-    /// The new tree version, if files changed.
-    tree_version: Option<u64>,
-    usage: Usage,
+    edited: Edited,
     condemned: Option<Condemned>,
+}
+
+/// Where to look for what a job changed. Where nobody knows any better, that is
+/// every path at the top, before the job and after it.
+pub(super) fn places(shared: &Shared, lease: &Lease, root: &OwnedFd, touched: Touched) -> Result<Places, StoreError> {
+    if let Touched::Places(places) = touched {
+        return Ok(places);
+    }
+    let before = shared.readers.with(|db| nodes::all(db, lease.session.key))?;
+    let mut tops: BTreeSet<_> = before.into_iter().map(|node| node.path).collect();
+    tops.retain(|path| path.parent().is_none());
+    for name in tree::names(root).map_err(StoreError::io("list a working copy"))? {
+        // WASI takes text only, so no guest made a name that is not text.
+        tops.extend(name.to_str().ok().and_then(|name| SessionPath::parse(name).ok()));
+    }
+    Ok(tops.into_iter().map(|path| (path, Extent::Whole)).collect())
+}
+
+pub(super) fn collect(shared: &Shared, lease: &Lease, root: &OwnedFd, changed: &Places) -> Result<Changes, StoreError> {
+    let Lease { session, tip, .. } = lease;
+    changes::collect(&shared.readers, session.key, (session.limits, tip.usage), root, changed)
 }
 
 /// Puts the commit into the writer's line. The lease goes with it, so that the
@@ -293,25 +329,25 @@ fn enqueue(
     lease: Lease,
     root: Arc<OwnedFd>,
     changes: Changes,
-    changed: BTreeSet<SessionPath>,
+    changed: Places,
     end: End,
 ) -> Receipt<()> {
     let (shared, told) = (store.shared(), store.shared());
-    let session = lease.session.clone();
+    let (key, step) = (lease.session.key, lease.tip.step);
     store.writer().enqueue_step(
-        move |db| write(db, &shared, &session, &root, &changes, &end),
+        move |db| write(db, &shared, (key, step), &root, &changes, &end),
         move |committed| match committed {
-            Ok(Committed { tree_version, usage, condemned }) => {
-                let Lease { session, mut copy, .. } = lease;
-                copy.tree_version = tree_version.unwrap_or(copy.tree_version);
-                told.copies.give_back(session.key, copy, usage);
+            Ok(Committed { edited, condemned }) => {
+                let Lease { mut copy, .. } = lease;
+                copy.tree_version = edited.trees.1;
+                told.copies.give_back(key, copy, edited.usage);
                 told.collector.collect(condemned);
                 Ok(())
             }
             Err(error) => {
                 // The copy of a session that is gone is of no use to anybody.
                 if !matches!(error, StoreError::Refused(Refused::SessionGone)) {
-                    put_back(&told, lease, &changed);
+                    put_back(&told, lease, changed);
                 }
                 Err(error)
             }
@@ -323,28 +359,28 @@ fn enqueue(
 fn write(
     db: &Connection,
     shared: &Shared,
-    session: &Session,
+    (key, step): (SessionKey, i64),
     root: &OwnedFd,
     changes: &Changes,
     end: &End,
 ) -> Result<Committed, StoreError> {
-    let tree = if changes.is_empty() { Tree::Same } else { Tree::Changed };
     // The session first: it says whether this commit still has its place.
-    let version = sessions::advance(db, session, changes.usage, tree, end.ending.ended_at)?;
-    changes.write(db, session, root)?;
-    params::store(db, session.key, &end.params)?;
+    let mut edit = Edit::begin(db, key)?;
+    edit.must_follow(step)?;
+    changes.write(&mut edit, root)?;
+    edit.params(&end.params)?;
     if let Fate::Renamed { to } = &end.fate {
-        sessions::rename(db, session.key, to)?;
+        sessions::rename(db, key, to)?;
     }
     let over = job_rows::end(db, end.seq, end.attempt, &end.ending)?;
     let condemned = shared.collector.job_is_over(db, over.digest)?;
-    let tree_version = (tree == Tree::Changed).then_some(version);
-    Ok(Committed { tree_version, usage: changes.usage, condemned })
+    let edited = edit.finish(By { cause: Cause::Job, job: Some(&over.id), at: end.ending.ended_at })?;
+    Ok(Committed { edited, condemned })
 }
 
 /// Gives a copy back that has to be mended at `changed` first.
-fn put_back(shared: &Shared, lease: Lease, changed: &BTreeSet<SessionPath>) {
-    let Lease { session, mut copy, .. } = lease;
-    copy.mends.extend(changed.iter().cloned());
-    shared.copies.give_back(session.key, copy, session.usage);
+fn put_back(shared: &Shared, lease: Lease, changed: Places) {
+    let Lease { session, tip, mut copy, .. } = lease;
+    copy.must_mend(changed);
+    shared.copies.give_back(session.key, copy, tip.usage);
 }

@@ -70,8 +70,21 @@ pub enum Refused {
     /// Another request with the same key was accepted first (R28).
     #[error("the session key is missing or is not the newest one")]
     SessionKey,
+    #[error("the job is in no session")]
+    NoSession,
+    #[error("commit {number} of the session is not kept; {first} to {last} are")]
+    NoCommit { number: u64, first: u64, last: u64 },
+    #[error(
+        "each job and each write is a transaction of its own in this session; \
+         only one made with `\"transaction\": \"explicit\"` can be committed or rolled back"
+    )]
+    NotExplicit,
+    #[error("the session has changes that are not committed; commit them or roll them back first")]
+    Uncommitted,
     #[error("there is no file `{0}` in the session")]
     NoFile(SessionPath),
+    #[error("the session has no parameter `{0}`")]
+    NoParam(String),
     #[error("`{0}` is not a directory, so nothing can lie beneath it")]
     NotADirectory(SessionPath),
     #[error("`{0}` is a directory")]

@@ -16,10 +16,12 @@ use crate::clock::Timestamp;
 use crate::model::expiry::Life;
 use crate::model::expiry::NewTerms;
 use crate::model::expiry::Terms;
+use crate::model::history::NewRetention;
 use crate::model::session::QueueMode;
 use crate::model::session::Session;
 use crate::model::session::SessionKey;
 use crate::store::Store;
+use crate::store::edit::Edit;
 use crate::store::error::StoreError;
 use crate::store::receipt::Receipt;
 use crate::store::rows;
@@ -31,6 +33,7 @@ use crate::store::sessions::Access;
 pub struct SessionChanges {
     pub terms: NewTerms,
     pub queue: Option<QueueMode>,
+    pub retention: NewRetention,
 }
 
 /// A place in the list of sessions that are due.
@@ -41,6 +44,11 @@ const DUE: &str = "SELECT * FROM session
                    WHERE expires_at IS NOT NULL AND expires_at <= ?1 AND (expires_at, key) > (?2, ?3)
                        AND state = 'active'
                    ORDER BY expires_at, key LIMIT ?4";
+
+/// Active sessions with a commit that is too old.
+const OLD_COMMITS: &str = "SELECT key FROM session
+                           WHERE history_due_at IS NOT NULL AND history_due_at <= ?1 AND state = 'active'
+                           ORDER BY history_due_at LIMIT ?2";
 
 /// Those that are being dropped.
 const MARKED: &str = "SELECT * FROM session WHERE state = 'marked' AND key > ?1 ORDER BY key LIMIT ?2";
@@ -59,12 +67,33 @@ impl Store {
             let (session, key) = (sessions::entered(db, access)?, access.session);
             let terms = session.terms.with(changes.terms);
             let queue = changes.queue.unwrap_or(session.queue);
-            let update = "UPDATE session SET idle_timeout_us = ?2, lifetime_us = ?3, queue = ?4 WHERE key = ?1";
-            let values =
-                params![key.0, stored(terms.idle_timeout), stored(terms.lifetime), sessions::queue_word(queue)];
+            let retention = session.retention.with(changes.retention);
+            let update = "UPDATE session SET idle_timeout_us = ?2, lifetime_us = ?3, queue = ?4, history_commits = ?5,
+                              history_age_us = ?6
+                          WHERE key = ?1";
+            let values = params![
+                key.0,
+                stored(terms.idle_timeout),
+                stored(terms.lifetime),
+                sessions::queue_word(queue),
+                retention.commits,
+                stored(retention.age),
+            ];
             rows::change(db, update, values)?;
             used(db, key, now)?;
+            Edit::begin(db, key)?.forget_old(now)?;
             sessions::active(db, key)
+        })
+    }
+
+    /// Lets go of commits that are too old by `now`, in at most `limit` sessions;
+    /// says in how many.
+    pub fn forget_old_commits(&self, now: Timestamp, limit: usize) -> Receipt<usize> {
+        self.writer().enqueue(move |db| {
+            let values = params![now.micros(), rows::stored(limit as u64)];
+            let due = rows::all(db, OLD_COMMITS, values, |row| Ok(SessionKey(row.get("key")?)))?;
+            due.iter().try_for_each(|key| Edit::begin(db, *key)?.forget_old(now))?;
+            Ok(due.len())
         })
     }
 
@@ -107,12 +136,7 @@ impl Store {
         let shared = self.shared();
         let gone = keys.clone();
         self.writer().enqueue_then(
-            move |db| {
-                for key in &keys {
-                    rows::change(db, "DELETE FROM session WHERE key = ?1 AND state = 'marked'", [key.0])?;
-                }
-                Ok(())
-            },
+            move |db| keys.iter().try_for_each(|key| sessions::remove_marked(db, *key).map(|_| ())),
             move |removed| {
                 removed?;
                 gone.into_iter().for_each(|key| shared.copies.forget(key));
@@ -158,11 +182,10 @@ pub(super) fn keep_up(db: &Connection, key: SessionKey, standing: Standing) -> R
 
 /// The terms in a row of `session`.
 pub(super) fn terms(row: &Row<'_>) -> Result<Terms, StoreError> {
-    let term = |column: &str| -> Result<Option<Duration>, StoreError> {
-        let micros: Option<i64> = row.get(column)?;
-        micros.map(|_| rows::stretch(row, column)).transpose()
-    };
-    Ok(Terms { idle_timeout: term("idle_timeout_us")?, lifetime: term("lifetime_us")? })
+    Ok(Terms {
+        idle_timeout: rows::optional_stretch(row, "idle_timeout_us")?,
+        lifetime: rows::optional_stretch(row, "lifetime_us")?,
+    })
 }
 
 /// A term as a column takes it.
@@ -178,6 +201,10 @@ mod tests {
     #[test]
     fn r20_what_is_due_is_found_by_an_index() {
         assert_eq!(schema::plan(DUE), "SEARCH session USING INDEX session_expiry (expires_at>? AND expires_at<?)");
+        assert_eq!(
+            schema::plan(OLD_COMMITS),
+            "SEARCH session USING INDEX session_history (history_due_at>? AND history_due_at<?)"
+        );
         assert_eq!(schema::plan(MARKED), "SEARCH session USING INDEX session_marked (key>?)");
     }
 }

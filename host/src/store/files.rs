@@ -1,4 +1,4 @@
-//! Reading a session's files: always as of the last commit.
+//! Reading a session's files: as of the last commit, or an earlier one.
 //!
 //! Promise: readers wait for no job and no commit, and what one call gives is
 //! from one commit. Nothing here looks at a working copy.
@@ -11,20 +11,21 @@ use rusqlite::Connection;
 use rusqlite::params;
 
 use crate::limits::FILE_MEMORY_BYTES;
+use crate::model::entry::EntryKind;
 use crate::model::path::SessionPath;
 use crate::model::session::SessionKey;
 use crate::store::Store;
 use crate::store::block;
 use crate::store::chunks;
+use crate::store::commits;
 use crate::store::error::StoreError;
 use crate::store::layout;
 use crate::store::nodes;
-use crate::store::nodes::EntryKind;
 use crate::store::nodes::Node;
+use crate::store::nodes::View;
 use crate::store::page::Page;
 use crate::store::page::PageOf;
 use crate::store::puts::Recursive;
-use crate::store::rows;
 use crate::store::sessions;
 
 /// One thing in a session.
@@ -43,6 +44,8 @@ pub struct FileEntry {
 #[derive(Debug)]
 pub struct FileContent {
     pub entry: FileEntry,
+    /// The number of the commit that it was read from.
+    pub commit: u64,
     pub body: Body,
 }
 
@@ -56,52 +59,69 @@ pub enum Body {
 
 impl Store {
     /// What lies in the directory `prefix` (in the root without one), or also
-    /// everything beneath it, by path. A directory that is not there is empty.
-    /// Refused as [`Refused::SessionGone`](crate::store::Refused::SessionGone).
+    /// everything beneath it, by path; as of a commit, the last one without a
+    /// number, which is given. A directory that is not there is empty. Refused as
+    /// `SessionGone` and `NoCommit` of [`Refused`](crate::store::Refused).
     pub async fn files(
         &self,
         key: SessionKey,
+        commit: Option<u64>,
         prefix: Option<SessionPath>,
         recursive: Recursive,
         page: PageOf,
-    ) -> Result<Page<FileEntry>, StoreError> {
+    ) -> Result<(Page<FileEntry>, u64), StoreError> {
         self.read(move |db| {
-            sessions::active(db, key)?;
-            let entries = list(db, key, prefix.as_ref(), recursive, &page)?;
-            Ok(page.fill(entries, |entry| entry.path.to_string()))
+            let session = sessions::active(db, key)?;
+            let view = commits::view_of(&session, commit)?;
+            let entries = list(db, (key, view), prefix.as_ref(), recursive, &page)?;
+            Ok((page.fill(entries, |entry| entry.path.to_string()), commit.unwrap_or(session.commit)))
         })
         .await
     }
 
-    /// What is known of one file, directory or link.
-    pub async fn file_entry(&self, key: SessionKey, path: SessionPath) -> Result<Option<FileEntry>, StoreError> {
+    /// What is known of one file, directory or link as of a commit. Refused as
+    /// [`Store::files`].
+    pub async fn file_entry(
+        &self,
+        key: SessionKey,
+        commit: Option<u64>,
+        path: SessionPath,
+    ) -> Result<Option<FileEntry>, StoreError> {
         self.read(move |db| {
-            sessions::active(db, key)?;
-            Ok(nodes::at(db, key, &path)?.map(entry))
+            let session = sessions::active(db, key)?;
+            let view = commits::view_of(&session, commit)?;
+            Ok(nodes::at(db, key, &path, view)?.map(entry))
         })
         .await
     }
 
-    /// A file with its bytes; `None` for anything else.
-    pub async fn file(&self, key: SessionKey, path: SessionPath) -> Result<Option<FileContent>, StoreError> {
+    /// A file with its bytes as of a commit; `None` for anything else. Refused as
+    /// [`Store::files`].
+    pub async fn file(
+        &self,
+        key: SessionKey,
+        commit: Option<u64>,
+        path: SessionPath,
+    ) -> Result<Option<FileContent>, StoreError> {
         let shared = self.shared();
         block(move || {
             shared.readers.with(|db| {
-                sessions::active(db, key)?;
-                let file = nodes::at(db, key, &path)?.filter(|node| node.kind == EntryKind::File);
+                let session = sessions::active(db, key)?;
+                let view = commits::view_of(&session, commit)?;
+                let file = nodes::at(db, key, &path, view)?.filter(|node| node.kind == EntryKind::File);
                 let Some(file) = file else { return Ok(None) };
                 let body = if file.size <= FILE_MEMORY_BYTES {
                     let mut bytes = Vec::new();
-                    chunks::copy_to(db, file.id, &mut bytes)?;
+                    chunks::copy_to(db, &file, view, &mut bytes)?;
                     Body::Memory(bytes)
                 } else {
                     let context = || StoreError::io("copy a file for a reader");
                     let mut copy = layout::nameless_file(&shared.layout.tmp()).map_err(context())?;
-                    chunks::copy_to(db, file.id, &mut copy)?;
+                    chunks::copy_to(db, &file, view, &mut copy)?;
                     copy.rewind().map_err(context())?;
                     Body::Spooled(copy)
                 };
-                Ok(Some(FileContent { entry: entry(file), body }))
+                Ok(Some(FileContent { entry: entry(file), commit: commit.unwrap_or(session.commit), body }))
             })
         })
         .await
@@ -112,7 +132,7 @@ impl Store {
 /// bounded, so what lies deeper may be passed over one by one.
 fn list(
     db: &Connection,
-    key: SessionKey,
+    (key, view): (SessionKey, View),
     prefix: Option<&SessionPath>,
     recursive: Recursive,
     page: &PageOf,
@@ -127,9 +147,10 @@ fn list(
     let depth = from.len();
     let after = page.after()?.filter(|after| *after > from).unwrap_or(from);
     let mut query = db.prepare_cached(
-        "SELECT * FROM node WHERE session = ?1 AND path > ?2 AND (?3 IS NULL OR path < ?3) ORDER BY path",
+        "SELECT * FROM node WHERE session = ?1 AND path > ?2 AND (?3 IS NULL OR path < ?3)
+             AND since <= ?4 AND (until = 0 OR until > ?4) ORDER BY path",
     )?;
-    let mut found = query.query(params![key.0, after, to])?;
+    let mut found = query.query(params![key.0, after, to, view.bound()])?;
     let mut entries = Vec::new();
     while let Some(row) = found.next()? {
         let node = nodes::node(row)?;
@@ -147,12 +168,4 @@ fn list(
 fn entry(node: Node) -> FileEntry {
     let (modified_at, etag) = (node.modified_at(), node.etag());
     FileEntry { path: node.path, kind: node.kind, size: node.size, modified_at, etag }
-}
-
-/// How many files, directories and links lie beneath a path.
-pub(super) fn count_beneath(db: &Connection, key: SessionKey, path: &SessionPath) -> Result<u64, StoreError> {
-    let (from, to) = nodes::beneath(path);
-    let count = "SELECT count(*) AS held FROM node WHERE session = ?1 AND path > ?2 AND path < ?3";
-    let count = rows::one(db, count, params![key.0, from, to], |row| rows::number(row, "held"))?;
-    Ok(count.unwrap_or(0))
 }

@@ -12,6 +12,12 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::ids::Digest;
+use crate::ids::JobId;
+use crate::model::entry::EntryKind;
+use crate::model::history::Change;
+use crate::model::history::ChangeList;
+use crate::model::history::FileChange;
+use crate::model::history::ParamChange;
 use crate::model::job::Delivery;
 use crate::model::job::Inputs;
 use crate::model::job::Job;
@@ -50,10 +56,10 @@ const INPUTS_FORMAT: u32 = 1;
 /// out for it.
 pub(super) fn insert(db: &Connection, new: &NewJob, handed: Option<KeyName>) -> Result<JobSeq, StoreError> {
     let insert = "INSERT INTO job (tenant, principal, id, fingerprint, module, version, digest, kind, session_id,
-                      session_key, session_active, on_crash, delivery, limit_wall_us, limit_cpu_us, limit_memory, limit_output,
+                      session_key, session_active, on_crash, dry_run, delivery, limit_wall_us, limit_cpu_us, limit_memory, limit_output,
                       created_at, key_session, key_handed, state, attempt)
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10 IS NOT NULL, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                      ?18, ?19, 'queued', 0)
+                      ?18, ?19, ?20, 'queued', 0)
                   RETURNING seq";
     let named = new.session.as_ref();
     let values = params![
@@ -68,6 +74,7 @@ pub(super) fn insert(db: &Connection, new: &NewJob, handed: Option<KeyName>) -> 
         named.map(|session| session.id.as_str()),
         named.and_then(|session| session.key).map(|key| key.0),
         crash_word(new.on_crash),
+        new.dry_run,
         delivery_word(new.delivery),
         rows::stored_stretch(new.limits.wall),
         rows::stored_stretch(new.limits.cpu),
@@ -98,6 +105,7 @@ pub(super) fn insert(db: &Connection, new: &NewJob, handed: Option<KeyName>) -> 
 
 /// What is to be done after a job's end.
 pub(super) struct Over {
+    pub(super) id: JobId,
     /// Its module.
     pub(super) digest: Digest,
     /// The session that it belonged to, if any.
@@ -140,8 +148,45 @@ pub(super) fn end(db: &Connection, seq: JobSeq, attempt: u32, ending: &Ending) -
             rows::change(db, output, params![seq.0, stream, printed.bytes])?;
         }
     }
+    if let Some(changes) = &ending.changes {
+        store_changes(db, seq, changes)?;
+    }
     rows::change(db, "DELETE FROM job_input WHERE job = ?1", [seq.0])?;
     Ok(over)
+}
+
+/// The word for a parameter among the kinds of what lies in a directory.
+const PARAM: &str = "param";
+
+/// Writes what a dry run would have changed.
+fn store_changes(db: &Connection, seq: JobSeq, changes: &ChangeList) -> Result<(), StoreError> {
+    let insert = "INSERT INTO job_change (job, what, name, change, size_bytes) VALUES (?1, ?2, ?3, ?4, ?5)";
+    for FileChange { path, kind, change, size } in &changes.files {
+        let values = params![seq.0, kind.word(), path.as_str(), change.word(), rows::stored(*size)];
+        rows::change(db, insert, values)?;
+    }
+    for ParamChange { name, change } in &changes.params {
+        rows::change(db, insert, params![seq.0, PARAM, name, change.word(), 0])?;
+    }
+    Ok(())
+}
+
+fn changes(db: &Connection, seq: JobSeq) -> Result<ChangeList, StoreError> {
+    let mut changes = ChangeList::default();
+    let list = "SELECT * FROM job_change WHERE job = ?1 ORDER BY name, what";
+    rows::all(db, list, [seq.0], |row| {
+        let change = rows::word_of(row, "change", &Change::ALL, Change::word)?;
+        let what: String = row.get("what")?;
+        if what == PARAM {
+            changes.params.push(ParamChange { name: row.get("name")?, change });
+        } else {
+            let kind = rows::word_of(row, "what", &EntryKind::ALL, EntryKind::word)?;
+            let (path, size) = (rows::path(row, "name")?, rows::number(row, "size_bytes")?);
+            changes.files.push(FileChange { path, kind, change, size });
+        }
+        Ok(())
+    })?;
+    Ok(changes)
 }
 
 fn over(db: &Connection, row: &Row<'_>) -> Result<Over, StoreError> {
@@ -152,7 +197,7 @@ fn over(db: &Connection, row: &Row<'_>) -> Result<Over, StoreError> {
         }
         named => named.and_then(|named| named.key),
     };
-    Ok(Over { digest: rows::digest(row, "digest")?, session })
+    Ok(Over { id: rows::parsed(row, "id")?, digest: rows::digest(row, "digest")?, session })
 }
 
 /// A row of `job`, with its labels.
@@ -161,6 +206,8 @@ pub(super) fn job(db: &Connection, row: &Row<'_>) -> Result<Job, StoreError> {
     let started_at: Option<i64> = row.get("started_at")?;
     let ended_at: Option<i64> = row.get("ended_at")?;
     let state = rows::word_of(row, "state", &JobState::ALL, JobState::word)?;
+    let dry_run: bool = row.get("dry_run")?;
+    let has_changes = dry_run && state == JobState::Succeeded;
     Ok(Job {
         seq,
         id: rows::parsed(row, "id")?,
@@ -175,6 +222,8 @@ pub(super) fn job(db: &Connection, row: &Row<'_>) -> Result<Job, StoreError> {
         state,
         outcome: outcome(row, state)?,
         result: row.get("result")?,
+        dry_run,
+        changes: has_changes.then(|| changes(db, seq)).transpose()?,
         attempt: rows::small(row, "attempt")?,
         limits: limits(row)?,
         labels: labels(db, seq)?,
@@ -209,6 +258,7 @@ pub(super) fn accepted(db: &Connection, row: &Row<'_>) -> Result<NewJob, StoreEr
         limits: limits(row)?,
         on_crash: rows::word_of(row, "on_crash", &[OnCrash::Rerun, OnCrash::Fail], crash_word)?,
         delivery: delivery(row)?,
+        dry_run: row.get("dry_run")?,
         labels: labels(db, seq)?,
         fingerprint: rows::digest(row, "fingerprint")?,
         key_shown: key_handed(row)?.and_then(KeyName::before),

@@ -13,6 +13,7 @@ use crate::ids::JobId;
 use crate::ids::ModuleName;
 use crate::ids::SessionId;
 use crate::model::caller::Owner;
+use crate::model::history::ChangeList;
 use crate::model::job::Job;
 use crate::model::job::JobSeq;
 use crate::model::job::JobState;
@@ -50,6 +51,8 @@ pub struct Ending {
     pub outcome: Outcome,
     /// The JSON text that the guest handed back.
     pub result: Option<String>,
+    /// Of a dry run that ended well.
+    pub changes: Option<ChangeList>,
     pub spent: Spent,
     pub ended_at: Timestamp,
     pub stdout: Printed,

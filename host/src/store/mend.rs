@@ -1,25 +1,34 @@
-//! From the truth into a working copy: all of a session, or single paths of it.
+//! From the truth into a working copy: all of a session, or single places of it.
 //!
-//! Promise: afterwards the copy is, at those paths, what the database says: each
+//! Promise: afterwards the copy is, at those places, what the database says: each
 //! name, kind, byte and time. (Times of directories are not restored.)
 
-use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::io;
+use std::io::Seek as _;
+use std::io::Write as _;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt as _;
 
 use rusqlite::Connection;
 
+use crate::limits::CHUNK_BYTES;
+use crate::model::entry::EntryKind;
 use crate::model::path::SessionPath;
-use crate::model::session::Session;
+use crate::model::session::SessionKey;
+use crate::model::touched::Extent;
+use crate::model::touched::Pieces;
+use crate::model::touched::Places;
 use crate::store::chunks;
+use crate::store::chunks::Bytes;
 use crate::store::copies::Copies;
 use crate::store::copies::Copy;
 use crate::store::error::StoreError;
 use crate::store::janitor;
 use crate::store::nodes;
-use crate::store::nodes::EntryKind;
 use crate::store::nodes::Node;
+use crate::store::nodes::View;
+use crate::store::tip::Tip;
 use crate::store::tree;
 
 const CONTEXT: &str = "write a working copy";
@@ -28,49 +37,76 @@ const CONTEXT: &str = "write a working copy";
 pub(super) fn bring_up(
     db: &Connection,
     copies: &Copies,
-    session: &Session,
-    tree_version: u64,
+    session: SessionKey,
+    tip: &Tip,
 ) -> Result<(Copy, OwnedFd), StoreError> {
-    if let Some(mut copy) = copies.take(session.key).filter(|copy| copy.tree_version == tree_version) {
-        match mend(db, session, &copy) {
-            Ok(open) => {
-                copy.mends.clear();
-                return Ok((copy, open));
-            }
+    if let Some(mut copy) = copies.take(session).filter(|copy| copy.tree_version == tip.tree_version) {
+        match mend(db, session, &mut copy) {
+            Ok(open) => return Ok((copy, open)),
             // Anything may have happened to it; the truth is elsewhere.
             Err(error) => tracing::warn!(%error, "a working copy is made anew"),
         }
     }
-    let (dir, open) = copies.make(session.usage).map_err(StoreError::io(CONTEXT))?;
+    let (dir, open) = copies.make(tip.usage).map_err(StoreError::io(CONTEXT))?;
     let (dir, open) = match fill(db, session, &open) {
         Err(StoreError::Full) => {
             drop(dir);
-            let (dir, open) = copies.make_on_disk(session.usage).map_err(StoreError::io(CONTEXT))?;
+            let (dir, open) = copies.make_on_disk(tip.usage).map_err(StoreError::io(CONTEXT))?;
             fill(db, session, &open)?;
             (dir, open)
         }
         filled => filled.map(|()| (dir, open))?,
     };
-    Ok((Copy { dir, tree_version, mends: BTreeSet::new() }, open))
+    Ok((Copy { dir, tree_version: tip.tree_version, mends: Places::new() }, open))
 }
 
 /// Writes all of a session into an empty directory.
-fn fill(db: &Connection, session: &Session, root: &OwnedFd) -> Result<(), StoreError> {
-    let nodes = nodes::within(db, session.key, None)?;
-    write_all(db, root, &nodes)
+fn fill(db: &Connection, session: SessionKey, root: &OwnedFd) -> Result<(), StoreError> {
+    write_all(db, root, &nodes::all(db, session)?)
 }
 
-/// Restores the paths at which a copy is not what it should be.
-fn mend(db: &Connection, session: &Session, copy: &Copy) -> Result<OwnedFd, StoreError> {
+/// Restores the places at which a copy is not what it should be. Gives its root.
+pub(super) fn mend(db: &Connection, session: SessionKey, copy: &mut Copy) -> Result<OwnedFd, StoreError> {
     let root = copy.dir.open().map_err(StoreError::io(CONTEXT))?;
-    for path in &copy.mends {
+    let is_whole = |path: &SessionPath| copy.mends.get(path) == Some(&Extent::Whole);
+    for (path, extent) in &copy.mends {
         // What lies beneath a path is restored with it.
-        if !path.ancestors().any(|above| copy.mends.contains(&above)) {
-            clear(&root, path).map_err(StoreError::io(CONTEXT))?;
-            write_all(db, &root, &nodes::within(db, session.key, Some(path))?)?;
+        if path.ancestors().any(|above| is_whole(&above)) {
+            continue;
+        }
+        match extent {
+            Extent::Pieces(pieces) if patch(db, session, &root, path, pieces)? => {}
+            Extent::Pieces(_) | Extent::Whole => {
+                clear(&root, path).map_err(StoreError::io(CONTEXT))?;
+                write_all(db, &root, &nodes::within(db, session, path)?)?;
+            }
         }
     }
+    copy.mends.clear();
     Ok(root)
+}
+
+/// Restores the pieces of a file that was changed in place. `false` if it is no
+/// such file, and nothing was done.
+fn patch(
+    db: &Connection,
+    session: SessionKey,
+    root: &OwnedFd,
+    path: &SessionPath,
+    pieces: &Pieces,
+) -> Result<bool, StoreError> {
+    let node = nodes::at(db, session, path, View::Tip)?.filter(|node| node.kind == EntryKind::File);
+    let file = tree::open_for_writing(root, path).map_err(StoreError::io(CONTEXT))?;
+    let (Some(node), Some(file)) = (node, file) else { return Ok(false) };
+    file.set_len(node.size).map_err(StoreError::io(CONTEXT))?;
+    for index in pieces.below(chunks::count(node.size)) {
+        chunks::one(db, &node, index, |piece| match piece {
+            Bytes::These(bytes) => file.write_all_at(bytes, index * CHUNK_BYTES as u64),
+            Bytes::Zeros(count) => file.write_all_at(&vec![0; count], index * CHUNK_BYTES as u64),
+        })?;
+    }
+    tree::set_modified(&file, node.modified_ns).map_err(StoreError::io(CONTEXT))?;
+    Ok(true)
 }
 
 /// Takes away whatever lies at a path.
@@ -109,7 +145,12 @@ fn write(db: &Connection, parent: &OwnedFd, node: &Node) -> Result<(), StoreErro
         }
         EntryKind::File => {
             let mut file = tree::make_file(parent, name).map_err(StoreError::io(CONTEXT))?;
-            chunks::copy_to(db, node.id, &mut file)?;
+            chunks::each(db, node, View::Tip, |piece| match piece {
+                Bytes::These(bytes) => file.write_all(bytes),
+                // Left out: a hole reads as zeros.
+                Bytes::Zeros(count) => file.seek_relative(i64::try_from(count).unwrap_or(i64::MAX)),
+            })?;
+            file.set_len(node.size).map_err(StoreError::io(CONTEXT))?;
             tree::set_modified(&file, node.modified_ns).map_err(StoreError::io(CONTEXT))
         }
     }

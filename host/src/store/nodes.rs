@@ -10,32 +10,31 @@ use std::time::UNIX_EPOCH;
 use rusqlite::Connection;
 use rusqlite::Row;
 use rusqlite::params;
+use sha2::Digest as _;
+use sha2::Sha256;
 
+use crate::model::entry::EntryKind;
 use crate::model::path::SessionPath;
 use crate::model::session::SessionKey;
 use crate::model::session::Usage;
-use crate::store::chunks;
-use crate::store::chunks::Hash;
 use crate::store::error::StoreError;
 use crate::store::rows;
 
-/// What something in a session is.
+/// Which state of a session is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EntryKind {
-    File,
-    Directory,
-    Link,
+pub(super) enum View {
+    /// With everything that was written, committed or not.
+    Tip,
+    /// As of the commit with that number, which is kept.
+    Commit(u64),
 }
 
-impl EntryKind {
-    const ALL: [EntryKind; 3] = [EntryKind::File, EntryKind::Directory, EntryKind::Link];
-
-    /// The word in the API and in the store.
-    pub fn word(self) -> &'static str {
+impl View {
+    /// Rows of the view are those with `since <= ? AND (until = 0 OR until > ?)`.
+    pub(super) fn bound(self) -> i64 {
         match self {
-            EntryKind::File => "file",
-            EntryKind::Directory => "directory",
-            EntryKind::Link => "link",
+            View::Tip => i64::MAX,
+            View::Commit(number) => rows::stored(number),
         }
     }
 }
@@ -48,32 +47,38 @@ pub(super) struct NewNode {
     pub(super) size: u64,
     /// Nanoseconds since 1970.
     pub(super) modified_ns: i64,
-    pub(super) hash: Hash,
     /// Of a link.
     pub(super) target: Option<String>,
 }
 
 impl NewNode {
+    pub(super) fn file(path: SessionPath, size: u64, modified_ns: i64) -> NewNode {
+        NewNode { path, kind: EntryKind::File, size, modified_ns, target: None }
+    }
+
     pub(super) fn directory(path: SessionPath, modified_ns: i64) -> NewNode {
-        NewNode { path, kind: EntryKind::Directory, size: 0, modified_ns, hash: [0; 32], target: None }
+        NewNode { path, kind: EntryKind::Directory, size: 0, modified_ns, target: None }
     }
 
     pub(super) fn link(path: SessionPath, modified_ns: i64, target: String) -> NewNode {
-        let hash = chunks::hash(target.as_bytes());
-        NewNode { path, kind: EntryKind::Link, size: target.len() as u64, modified_ns, hash, target: Some(target) }
+        NewNode { path, kind: EntryKind::Link, size: target.len() as u64, modified_ns, target: Some(target) }
     }
 }
+
+/// Names a file in its session, whatever its path.
+pub(super) type FileNumber = i64;
 
 /// A node on record.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    /// The file, whatever its path.
-    pub(super) id: i64,
+    pub(super) session: SessionKey,
+    pub(super) file: FileNumber,
     pub(super) path: SessionPath,
     pub(super) kind: EntryKind,
     pub(super) size: u64,
     pub(super) modified_ns: i64,
-    pub(super) hash: Hash,
+    /// The step of the session that last changed its content.
+    pub(super) stamp: i64,
     pub(super) target: Option<String>,
 }
 
@@ -92,13 +97,17 @@ impl Node {
 
     /// Changes with the content.
     pub(super) fn etag(&self) -> String {
-        etag(&self.hash)
+        etag(self.session, self.file, self.stamp)
     }
 }
 
-/// The entity tag of content with that hash.
-pub(super) fn etag(hash: &Hash) -> String {
-    hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+/// The entity tag of a file's content as of a step of its session. A session's
+/// number and its steps are used once, so a tag never stands for two contents;
+/// hashed, it does not tell how many sessions others have.
+pub(super) fn etag(session: SessionKey, file: FileNumber, stamp: i64) -> String {
+    let mut numbers = Sha256::new();
+    [session.0, file, stamp].iter().for_each(|number| numbers.update(number.to_le_bytes()));
+    numbers.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What one thing counts for in a session's usage.
@@ -110,24 +119,27 @@ pub(super) fn usage(kind: EntryKind, size: u64) -> Usage {
 }
 
 /// The node at a path.
-pub(super) fn at(db: &Connection, session: SessionKey, path: &SessionPath) -> Result<Option<Node>, StoreError> {
-    let find = "SELECT * FROM node WHERE session = ?1 AND path = ?2";
-    rows::one(db, find, params![session.0, path.as_str()], node)
-}
-
-/// The node at a path and all beneath it, each directory before what it holds;
-/// all of the session without a path.
-pub(super) fn within(
+pub(super) fn at(
     db: &Connection,
     session: SessionKey,
-    path: Option<&SessionPath>,
-) -> Result<Vec<Node>, StoreError> {
-    let Some(path) = path else {
-        return rows::all(db, "SELECT * FROM node WHERE session = ?1 ORDER BY path", [session.0], node);
-    };
-    let mut found: Vec<_> = at(db, session, path)?.into_iter().collect();
+    path: &SessionPath,
+    view: View,
+) -> Result<Option<Node>, StoreError> {
+    let find = "SELECT * FROM node WHERE session = ?1 AND path = ?2 AND since <= ?3 AND (until = 0 OR until > ?3)";
+    rows::one(db, find, params![session.0, path.as_str(), view.bound()], node)
+}
+
+/// All nodes at the tip, each directory before what it holds.
+pub(super) fn all(db: &Connection, session: SessionKey) -> Result<Vec<Node>, StoreError> {
+    rows::all(db, "SELECT * FROM node WHERE session = ?1 AND until = 0 ORDER BY path", [session.0], node)
+}
+
+/// The node at a path and all beneath it at the tip, each directory before what
+/// it holds.
+pub(super) fn within(db: &Connection, session: SessionKey, path: &SessionPath) -> Result<Vec<Node>, StoreError> {
+    let mut found: Vec<_> = at(db, session, path, View::Tip)?.into_iter().collect();
     let (from, to) = beneath(path);
-    let list = "SELECT * FROM node WHERE session = ?1 AND path > ?2 AND path < ?3 ORDER BY path";
+    let list = "SELECT * FROM node WHERE session = ?1 AND path > ?2 AND path < ?3 AND until = 0 ORDER BY path";
     found.extend(rows::all(db, list, params![session.0, from, to], node)?);
     Ok(found)
 }
@@ -138,43 +150,21 @@ pub(super) fn beneath(path: &SessionPath) -> (String, String) {
     (format!("{path}/"), format!("{path}0"))
 }
 
-/// Writes a node, over the one with the number `old` if there is one. Gives its
-/// number. The pieces of `old` stay.
-pub(super) fn store(db: &Connection, session: SessionKey, old: Option<i64>, new: &NewNode) -> Result<i64, StoreError> {
-    let size = rows::stored(new.size);
-    if let Some(id) = old {
-        let update =
-            "UPDATE node SET kind = ?2, size_bytes = ?3, modified_ns = ?4, hash = ?5, target = ?6 WHERE id = ?1";
-        rows::change(db, update, params![id, new.kind.word(), size, new.modified_ns, new.hash, new.target])?;
-        return Ok(id);
-    }
-    let insert = "INSERT INTO node (session, path, kind, size_bytes, modified_ns, hash, target)
-                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING id";
-    let values = params![session.0, new.path.as_str(), new.kind.word(), size, new.modified_ns, new.hash, new.target];
-    let id = rows::one(db, insert, values, |row| Ok(row.get("id")?))?;
-    id.ok_or_else(|| StoreError::Broken("a file without a number".to_owned()))
-}
-
-/// Whether a session holds any symbolic link.
+/// Whether a session holds any symbolic link, or held one in its history.
 pub(super) fn has_links(db: &Connection, session: SessionKey) -> Result<bool, StoreError> {
     rows::exists(db, "SELECT 1 FROM node WHERE session = ?1 AND kind = 'link'", [session.0])
 }
 
-/// Deletes a node with its pieces.
-pub(super) fn delete(db: &Connection, id: i64) -> Result<(), StoreError> {
-    rows::change(db, "DELETE FROM node WHERE id = ?1", [id]).map(|_| ())
-}
-
 /// A row of `node`.
 pub(super) fn node(row: &Row<'_>) -> Result<Node, StoreError> {
-    let path: String = row.get("path")?;
     Ok(Node {
-        id: row.get("id")?,
-        path: SessionPath::parse(&path).map_err(|error| StoreError::Broken(error.to_string()))?,
+        session: SessionKey(row.get("session")?),
+        file: row.get("file")?,
+        path: rows::path(row, "path")?,
         kind: rows::word_of(row, "kind", &EntryKind::ALL, EntryKind::word)?,
         size: rows::number(row, "size_bytes")?,
         modified_ns: row.get("modified_ns")?,
-        hash: rows::hash(row, "hash")?,
+        stamp: row.get("stamp")?,
         target: row.get("target")?,
     })
 }

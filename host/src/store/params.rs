@@ -7,26 +7,31 @@ use rusqlite::Connection;
 use rusqlite::params;
 
 use crate::clock::Timestamp;
+use crate::model::history::Cause;
 use crate::model::params::ParamChanges;
 use crate::model::params::ParamMap;
 use crate::model::params::Params;
 use crate::model::session::SessionKey;
 use crate::store::Store;
+use crate::store::commits;
+use crate::store::edit::By;
+use crate::store::edit::Edit;
 use crate::store::error::Refused;
 use crate::store::error::StoreError;
+use crate::store::nodes::View;
 use crate::store::receipt::Receipt;
 use crate::store::rows;
 use crate::store::sessions;
 use crate::store::sessions::Access;
-use crate::store::sessions::Tree;
 
 impl Store {
-    /// A session's parameters as of its last commit. Refused as
-    /// [`Refused::SessionGone`].
-    pub async fn params(&self, key: SessionKey) -> Result<ParamMap, StoreError> {
+    /// A session's parameters as of a commit, the last one without a number; with
+    /// the number. Refused as `SessionGone` and `NoCommit` of [`Refused`].
+    pub async fn params(&self, key: SessionKey, commit: Option<u64>) -> Result<(ParamMap, u64), StoreError> {
         self.read(move |db| {
-            sessions::active(db, key)?;
-            load(db, key)
+            let session = sessions::active(db, key)?;
+            let view = commits::view_of(&session, commit)?;
+            Ok((load(db, key, view)?, commit.unwrap_or(session.commit)))
         })
         .await
     }
@@ -37,8 +42,8 @@ impl Store {
     pub fn write_params(&self, access: impl Into<Access>, changes: ParamChanges, now: Timestamp) -> Receipt<u64> {
         let access = access.into();
         self.writer().enqueue(move |db| {
-            let (session, key) = (sessions::entered(db, access)?, access.session);
-            let mut params = Params::new(Arc::new(load(db, key)?));
+            let mut edit = Edit::enter(db, access)?;
+            let mut params = Params::new(Arc::new(load(db, access.session, View::Tip)?));
             // What goes makes room for what comes, whatever their names.
             for name in changes.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name) {
                 params.remove(name);
@@ -48,28 +53,40 @@ impl Store {
                     params.set(name, value).map_err(Refused::from)?;
                 }
             }
-            store(db, key, &params.into_changes())?;
-            sessions::advance(db, &session, session.usage, Tree::Same, now)
+            edit.params(&params.into_changes())?;
+            Ok(edit.finish(By { cause: Cause::Params, job: None, at: now })?.commit)
+        })
+    }
+
+    /// Removes a parameter, under the same terms. Refused also as
+    /// [`Refused::NoParam`].
+    pub fn remove_param(&self, access: impl Into<Access>, name: String, now: Timestamp) -> Receipt<u64> {
+        let access = access.into();
+        self.writer().enqueue(move |db| {
+            let mut edit = Edit::enter(db, access)?;
+            let find = "SELECT 1 FROM param WHERE session = ?1 AND name = ?2 AND until = 0";
+            if !rows::exists(db, find, params![access.session.0, name])? {
+                return Err(Refused::NoParam(name).into());
+            }
+            edit.params(&ParamChanges::from([(name, None)]))?;
+            Ok(edit.finish(By { cause: Cause::Params, job: None, at: now })?.commit)
         })
     }
 }
 
 /// All parameters of a session.
-pub(super) fn load(db: &Connection, key: SessionKey) -> Result<ParamMap, StoreError> {
-    let list = "SELECT name, value FROM param WHERE session = ?1";
-    let pairs = rows::all(db, list, [key.0], |row| Ok((row.get("name")?, row.get("value")?)))?;
+pub(super) fn load(db: &Connection, key: SessionKey, view: View) -> Result<ParamMap, StoreError> {
+    let list = "SELECT name, value FROM param WHERE session = ?1 AND since <= ?2 AND (until = 0 OR until > ?2)";
+    let pairs = rows::all(db, list, params![key.0, view.bound()], |row| Ok((row.get("name")?, row.get("value")?)))?;
     Ok(BTreeMap::from_iter(pairs))
 }
 
-/// Writes changes that were checked against the limits.
-pub(super) fn store(db: &Connection, key: SessionKey, changes: &ParamChanges) -> Result<(), StoreError> {
-    let set = "INSERT INTO param (session, name, value) VALUES (?1, ?2, ?3)
-               ON CONFLICT (session, name) DO UPDATE SET value = excluded.value";
+/// Writes those with which a session is made.
+pub(super) fn begin(db: &Connection, key: SessionKey, changes: &ParamChanges) -> Result<(), StoreError> {
+    let set = "INSERT INTO param (session, name, until, since, value) VALUES (?1, ?2, 0, 0, ?3)
+               ON CONFLICT (session, name, until) DO UPDATE SET value = excluded.value";
     for (name, value) in changes {
-        match value {
-            Some(value) => rows::change(db, set, params![key.0, name, value])?,
-            None => rows::change(db, "DELETE FROM param WHERE session = ?1 AND name = ?2", params![key.0, name])?,
-        };
+        rows::change(db, set, params![key.0, name, value])?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Writing a session's files from outside: each write is one commit.
+//! Writing a session's files from outside: each write is one edit.
 //!
 //! Promise: a file appears whole, with the directories above it, or not at all.
 //! Whoever calls has the session's turn (R10), so no job is at work in it.
@@ -6,23 +6,28 @@
 use rusqlite::Connection;
 
 use crate::clock::Timestamp;
+use crate::model::entry::EntryKind;
+use crate::model::history::Cause;
 use crate::model::path::SessionPath;
-use crate::model::session::Session;
 use crate::model::session::SessionKey;
+use crate::model::session::SessionLimits;
 use crate::model::session::Usage;
+use crate::model::touched::Extent;
+use crate::model::touched::Places;
 use crate::store::Store;
 use crate::store::chunks;
+use crate::store::edit::By;
+use crate::store::edit::ContentIs;
+use crate::store::edit::Edit;
+use crate::store::edit::Edited;
 use crate::store::error::Refused;
 use crate::store::error::StoreError;
-use crate::store::files;
 use crate::store::nodes;
-use crate::store::nodes::EntryKind;
 use crate::store::nodes::NewNode;
 use crate::store::nodes::Node;
+use crate::store::nodes::View;
 use crate::store::receipt::Receipt;
-use crate::store::sessions;
 use crate::store::sessions::Access;
-use crate::store::sessions::Tree;
 use crate::store::spool::Spool;
 
 /// Entity tags of a request, without quotes.
@@ -57,11 +62,10 @@ pub struct Put {
     pub commit: u64,
 }
 
-/// A commit of files, as far as a working copy must know.
+/// A write of files, as far as a working copy must know.
 struct Written<T> {
     answer: T,
-    /// The tree version before and after.
-    versions: (u64, u64),
+    edited: Edited,
     /// The topmost path that changed.
     top: SessionPath,
 }
@@ -105,8 +109,8 @@ impl Store {
     ) -> Receipt<T> {
         let shared = self.shared();
         self.writer().enqueue_then(write, move |written| {
-            let Written { answer, versions, top } = written?;
-            shared.copies.outdate(key, versions, top);
+            let Written { answer, edited, top } = written?;
+            shared.copies.outdate(key, edited.trees, Places::from([(top, Extent::Whole)]));
             Ok(answer)
         })
     }
@@ -120,46 +124,53 @@ fn put(
     only_if: &Precondition,
     now: Timestamp,
 ) -> Result<Written<Put>, StoreError> {
-    let (session, key) = (sessions::entered(db, access)?, access.session);
-    let tree_version = sessions::tree_version(db, key)?;
-    let old = nodes::at(db, key, path)?;
+    let mut edit = Edit::enter(db, access)?;
+    let old = nodes::at(db, access.session, path, View::Tip)?;
     if old.as_ref().is_some_and(|old| old.kind == EntryKind::Directory) {
         return Err(Refused::IsDirectory(path.clone()).into());
     }
     only_if.check(path, old.as_ref())?;
     let modified_ns = now.micros().saturating_mul(1_000);
-    let mut usage = session.usage;
-    let made = make_parents(db, key, path, modified_ns)?;
-    usage.files += made.len() as u64;
-    let size = content.size_bytes();
-    let hash = content.content().hash();
-    let new = NewNode { path: path.clone(), kind: EntryKind::File, size, modified_ns, hash, target: None };
-    replace(&mut usage, old.as_ref(), Some(&new));
-    must_fit(&session, usage)?;
-    let id = nodes::store(db, key, old.as_ref().map(|old| old.id), &new)?;
-    let old_pieces = chunks::hashes(db, id)?;
-    chunks::store(db, id, &old_pieces, content.content(), |index| content.piece(index))?;
-    let commit = sessions::advance(db, &session, usage, Tree::Changed, now)?;
-    let answer = Put { created: old.is_none(), etag: nodes::etag(&hash), commit };
+    let made = make_parents(&mut edit, path, modified_ns)?;
+    let new = NewNode::file(path.clone(), content.size_bytes(), modified_ns);
+    let before = edit.tip.usage;
+    replace(&mut edit.tip.usage, old.as_ref(), Some(&new));
+    must_fit(edit.session.limits, before, edit.tip.usage)?;
+    let pieces = match &old {
+        Some(old) if old.kind == EntryKind::File => chunks::hashes(db, access.session, old.file)?,
+        _ => Vec::new(),
+    };
+    let hashes = &content.content().hashes;
+    let is = if pieces == *hashes { ContentIs::Same } else { ContentIs::Different };
+    let (file, stamp) = edit.node(old.as_ref(), &new, is)?;
+    for (index, hash) in hashes.iter().enumerate() {
+        match pieces.get(index) {
+            Some(piece) if piece == hash => {}
+            Some(_) => edit.replace_piece(file, index as u64, hash, &content.piece(index)?)?,
+            None => edit.add_piece(file, index as u64, hash, &content.piece(index)?)?,
+        }
+    }
+    if pieces.len() > hashes.len() {
+        edit.cut(file, hashes.len() as u64)?;
+    }
+    let edited = edit.finish(By { cause: Cause::Files, job: None, at: now })?;
+    let etag = nodes::etag(access.session, file, stamp);
+    let answer = Put { created: old.is_none(), etag, commit: edited.commit };
     let top = made.into_iter().next().unwrap_or_else(|| path.clone());
-    Ok(Written { answer, versions: (tree_version, commit), top })
+    Ok(Written { answer, edited, top })
 }
 
 /// Makes the directories above a path that are not there; gives them, the
 /// outermost first.
-fn make_parents(
-    db: &Connection,
-    key: SessionKey,
-    path: &SessionPath,
-    modified_ns: i64,
-) -> Result<Vec<SessionPath>, StoreError> {
+fn make_parents(edit: &mut Edit<'_>, path: &SessionPath, modified_ns: i64) -> Result<Vec<SessionPath>, StoreError> {
     let mut made = Vec::new();
     for above in path.ancestors() {
-        match nodes::at(db, key, &above)?.map(|node| node.kind) {
+        match nodes::at(edit.db, edit.session.key, &above, View::Tip)?.map(|node| node.kind) {
             Some(EntryKind::Directory) => (),
             Some(EntryKind::File | EntryKind::Link) => return Err(Refused::NotADirectory(above).into()),
             None => {
-                nodes::store(db, key, None, &NewNode::directory(above.clone(), modified_ns))?;
+                edit.node(None, &NewNode::directory(above.clone(), modified_ns), ContentIs::Different)?;
+                edit.tip.usage.files += 1;
                 made.push(above);
             }
         }
@@ -175,23 +186,22 @@ fn delete(
     only_if: &Precondition,
     now: Timestamp,
 ) -> Result<Written<u64>, StoreError> {
-    let (session, key) = (sessions::entered(db, access)?, access.session);
-    let tree_version = sessions::tree_version(db, key)?;
-    let old = nodes::at(db, key, path)?;
+    let mut edit = Edit::enter(db, access)?;
+    let old = nodes::at(db, access.session, path, View::Tip)?;
     only_if.check(path, old.as_ref())?;
     if old.is_none() {
         return Err(Refused::NoFile(path.clone()).into());
     }
-    if recursive == Recursive::No && files::count_beneath(db, key, path)? > 0 {
+    let nodes = nodes::within(db, access.session, path)?;
+    if recursive == Recursive::No && nodes.len() > 1 {
         return Err(Refused::DirectoryNotEmpty(path.clone()).into());
     }
-    let mut usage = session.usage;
-    for node in nodes::within(db, key, Some(path))? {
-        replace(&mut usage, Some(&node), None);
-        nodes::delete(db, node.id)?;
+    for node in &nodes {
+        replace(&mut edit.tip.usage, Some(node), None);
+        edit.remove(node)?;
     }
-    let commit = sessions::advance(db, &session, usage, Tree::Changed, now)?;
-    Ok(Written { answer: commit, versions: (tree_version, commit), top: path.clone() })
+    let edited = edit.finish(By { cause: Cause::Files, job: None, at: now })?;
+    Ok(Written { answer: edited.commit, edited, top: path.clone() })
 }
 
 /// Counts `new` in the place of `old`.
@@ -202,15 +212,14 @@ pub(super) fn replace(usage: &mut Usage, old: Option<&Node>, new: Option<&NewNod
     usage.files = (usage.files + new.files).saturating_sub(old.files);
 }
 
-/// Refuses more than the session may hold.
-pub(super) fn must_fit(session: &Session, usage: Usage) -> Result<(), Refused> {
-    let (bytes, files) = (usage.bytes, usage.files);
+/// Refuses more than a session may hold.
+pub(super) fn must_fit(limits: SessionLimits, before: Usage, after: Usage) -> Result<(), Refused> {
     // A session that holds too much already may still be made smaller.
-    if bytes > session.limits.bytes && bytes > session.usage.bytes {
-        return Err(Refused::SessionBytes { bytes, limit: session.limits.bytes });
+    if after.bytes > limits.bytes && after.bytes > before.bytes {
+        return Err(Refused::SessionBytes { bytes: after.bytes, limit: limits.bytes });
     }
-    if files > session.limits.files && files > session.usage.files {
-        return Err(Refused::SessionFiles { files, limit: session.limits.files });
+    if after.files > limits.files && after.files > before.files {
+        return Err(Refused::SessionFiles { files: after.files, limit: limits.files });
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ use crate::model::job::Spent;
 use crate::model::module::ModuleVersion;
 use crate::model::outcome::Outcome;
 use crate::model::outcome::Reason;
+use crate::model::session::SessionKey;
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::expiry;
@@ -25,6 +26,8 @@ use crate::store::job_rows;
 use crate::store::jobs::Ending;
 use crate::store::modules;
 use crate::store::rows;
+use crate::store::sessions;
+use crate::store::undo;
 
 /// A job that waits for its turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +49,8 @@ pub struct Recovered {
     pub compiling: Vec<(TenantId, ModuleVersion)>,
     /// How many jobs failed as `lost` just now.
     pub lost: usize,
+    /// How many sessions had an explicit transaction open, which is undone now.
+    pub rolled_back: usize,
     /// How many sessions that were being dropped are gone now.
     pub sessions_removed: usize,
 }
@@ -56,15 +61,25 @@ impl Store {
     pub async fn recover(&self, now: Timestamp) -> Result<Recovered, StoreError> {
         let put_in_order = self.writer().enqueue(move |db| {
             let lost = requeue(db, now)?;
-            let sessions_removed = rows::change(db, "DELETE FROM session WHERE state = 'marked'", [])?;
-            Ok((lost, sessions_removed))
+            let rolled_back = undo::roll_back_all(db)?;
+            Ok((lost, rolled_back, remove_all_marked(db)?))
         });
-        let (lost, sessions_removed) = put_in_order.await?;
+        let (lost, rolled_back, sessions_removed) = put_in_order.await?;
         let shared = self.shared();
         self.writer().enqueue(move |db| shared.collector.sweep(db)).await?;
-        self.read(move |db| Ok(Recovered { queued: queued(db)?, compiling: compiling(db)?, lost, sessions_removed }))
-            .await
+        self.read(move |db| {
+            let (queued, compiling) = (queued(db)?, compiling(db)?);
+            Ok(Recovered { queued, compiling, lost, rolled_back, sessions_removed })
+        })
+        .await
     }
+}
+
+fn remove_all_marked(db: &Connection) -> Result<usize, StoreError> {
+    let marked = "SELECT key FROM session WHERE state = 'marked'";
+    let marked = rows::all(db, marked, [], |row| Ok(SessionKey(row.get("key")?)))?;
+    marked.iter().try_for_each(|key| sessions::remove(db, *key).map(|_| ()))?;
+    Ok(marked.len())
 }
 
 /// Decides about the jobs that were running; says how many are lost.
@@ -85,6 +100,7 @@ fn requeue(db: &Connection, now: Timestamp) -> Result<usize, StoreError> {
         let ending = Ending {
             outcome: Outcome::failed(Reason::Lost, detail),
             result: None,
+            changes: None,
             spent: Spent::default(),
             ended_at: now,
             stdout: Printed::default(),

@@ -13,6 +13,7 @@ use rusqlite::Row;
 
 use crate::clock::Timestamp;
 use crate::ids::Digest;
+use crate::model::path::SessionPath;
 use crate::model::rolling_key::KeyNumber;
 use crate::store::error::StoreError;
 
@@ -64,6 +65,12 @@ where
     text.parse().map_err(|error: T::Err| StoreError::Broken(error.to_string()))
 }
 
+/// A column that holds a path in a session.
+pub(super) fn path(row: &Row<'_>, column: &str) -> Result<SessionPath, StoreError> {
+    let text: String = row.get(column)?;
+    SessionPath::parse(&text).map_err(|error| StoreError::Broken(error.to_string()))
+}
+
 /// A column of words of which `word` gives one for each of `all`.
 pub(super) fn word_of<T: Copy>(
     row: &Row<'_>,
@@ -113,6 +120,12 @@ pub(super) fn moment(row: &Row<'_>, column: &str) -> Result<Timestamp, StoreErro
 /// A column that holds a stretch of time.
 pub(super) fn stretch(row: &Row<'_>, column: &str) -> Result<Duration, StoreError> {
     Ok(Duration::from_micros(number(row, column)?))
+}
+
+/// A column that may hold one.
+pub(super) fn optional_stretch(row: &Row<'_>, column: &str) -> Result<Option<Duration>, StoreError> {
+    let micros: Option<i64> = row.get(column)?;
+    micros.map(|_| stretch(row, column)).transpose()
 }
 
 /// A number as a column takes it. Nothing that we count comes near the bound.

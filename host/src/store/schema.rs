@@ -3,9 +3,9 @@
 //! Promise: a database of a newer server is refused, not misread. The tables
 //! use nothing that PostgreSQL lacks; dialect is confined to this file.
 //!
-//! History, packs and explicit transactions will hang on what is here:
-//! `session.version` numbers the commits, `node.id` is a file whatever its path,
-//! and a chunk is found by file and index, wherever its bytes lie.
+//! What a session held at a commit is all rows that were true then; what a
+//! commit changed is all rows that begin or end with it. So a rollback, a list of
+//! changes and the removal of an old commit each cost what changed.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,11 +15,13 @@ use rusqlite::OpenFlags;
 use rusqlite::OptionalExtension as _;
 
 use crate::store::error::StoreError;
+use crate::store::upgrade;
 
 /// The version of the tables below. One more for every change to them.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
-const TABLES: &str = "
+/// Tables that are as they were in version 1.
+const TENANTS: &str = "
 CREATE TABLE schema_version (version INTEGER NOT NULL);
 
 CREATE TABLE tenant (
@@ -64,7 +66,10 @@ CREATE TABLE artefact (
     file_digest BLOB NOT NULL,                -- of the compiled file
     PRIMARY KEY (digest, fingerprint)
 );
+";
 
+/// Sessions with their history.
+pub(super) const SESSIONS: &str = "
 CREATE TABLE session (
     key          INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant       TEXT NOT NULL,
@@ -72,12 +77,24 @@ CREATE TABLE session (
     id           TEXT NOT NULL,
     state        TEXT NOT NULL,
     queue        TEXT NOT NULL,
+    mode         TEXT NOT NULL,               -- what a transaction is: job, explicit
     limit_bytes  INTEGER NOT NULL,
     limit_files  INTEGER NOT NULL,
-    used_bytes   INTEGER NOT NULL,
+    kept_bytes   INTEGER NOT NULL,            -- as of the last commit
+    kept_files   INTEGER NOT NULL,
+    used_bytes   INTEGER NOT NULL,            -- with what is not committed yet
     used_files   INTEGER NOT NULL,
     version      INTEGER NOT NULL,            -- the number of the last commit
-    tree_version INTEGER NOT NULL,            -- the last one that changed a node
+    oldest       INTEGER NOT NULL,            -- the number of the first one that is kept
+    uncommitted  INTEGER NOT NULL,            -- whether rows of the next commit are there already
+    step         INTEGER NOT NULL,            -- counts all writes, also those that were undone
+    tree_version INTEGER NOT NULL,            -- the last step that changed a node
+    next_file    INTEGER NOT NULL,            -- the number of the next new file
+    stored_bytes INTEGER NOT NULL,            -- what all rows of `chunk` take
+    past_bytes   INTEGER NOT NULL,            -- what those of them take that are past
+    history_commits INTEGER NOT NULL,         -- how many commits are kept
+    history_age_us  INTEGER,                  -- how old they get; none: of any age
+    history_due_at  INTEGER,                  -- when the oldest one is too old; none: never
     created_at   INTEGER NOT NULL,
     last_used_at INTEGER NOT NULL,
     idle_timeout_us INTEGER,                  -- none: it may be idle for ever
@@ -89,38 +106,78 @@ CREATE TABLE session (
 );
 -- A sweep asks what is due, and most sessions are not.
 CREATE INDEX session_expiry ON session (expires_at, key) WHERE expires_at IS NOT NULL;
+CREATE INDEX session_history ON session (history_due_at, key) WHERE history_due_at IS NOT NULL;
 -- Lists of one state. Nearly all sessions are active, and found without it.
 CREATE INDEX session_state ON session (tenant, state, principal, id) WHERE state <> 'active';
 -- What is being dropped; a handful at any time.
 CREATE INDEX session_marked ON session (key) WHERE state = 'marked';
+-- What a restart rolls back.
+CREATE INDEX session_uncommitted ON session (key) WHERE uncommitted = 1;
 CREATE INDEX session_creator ON session (creator) WHERE creator IS NOT NULL;
+CREATE TABLE session_commit (
+    session      INTEGER NOT NULL,
+    number       INTEGER NOT NULL,
+    at           INTEGER NOT NULL,
+    cause        TEXT NOT NULL,
+    job          TEXT,                        -- the id of the job that made it
+    bytes        INTEGER NOT NULL,            -- what the session holds as of it
+    files        INTEGER NOT NULL,
+    PRIMARY KEY (session, number)
+) WITHOUT ROWID;
+
+-- Rows of these three are true from commit `since` on, to before commit
+-- `until`; 0 is for ever, so far.
 CREATE TABLE param (
-    session     INTEGER NOT NULL REFERENCES session (key) ON DELETE CASCADE,
+    session     INTEGER NOT NULL,
     name        TEXT NOT NULL,
+    until       INTEGER NOT NULL,
+    since       INTEGER NOT NULL,
     value       TEXT NOT NULL,
-    PRIMARY KEY (session, name)
-);
+    PRIMARY KEY (session, name, until)
+) WITHOUT ROWID;
+CREATE INDEX param_past ON param (session, until) WHERE until > 0;
 CREATE TABLE node (
-    id          INTEGER PRIMARY KEY AUTOINCREMENT,
-    session     INTEGER NOT NULL REFERENCES session (key) ON DELETE CASCADE,
+    session     INTEGER NOT NULL,
     path        TEXT NOT NULL,
+    until       INTEGER NOT NULL,
+    since       INTEGER NOT NULL,
+    file        INTEGER NOT NULL,             -- in the session, whatever its path
     kind        TEXT NOT NULL,                -- file, directory, link
     size_bytes  INTEGER NOT NULL,
     modified_ns INTEGER NOT NULL,             -- nanoseconds since 1970
-    hash        BLOB NOT NULL,                -- over the chunks' hashes
+    stamp       INTEGER NOT NULL,             -- the step that last changed its content
     target      TEXT,                         -- of a link
-    UNIQUE (session, path)
-);
+    PRIMARY KEY (session, path, until)
+) WITHOUT ROWID;
+CREATE INDEX node_since ON node (session, since);
+CREATE INDEX node_past ON node (session, until) WHERE until > 0;
 -- Most sessions have no links, and a job asks that at its start.
 CREATE INDEX node_link ON node (session) WHERE kind = 'link';
 CREATE TABLE chunk (
-    node        INTEGER NOT NULL REFERENCES node (id) ON DELETE CASCADE,
+    session     INTEGER NOT NULL,
+    file        INTEGER NOT NULL,
     idx         INTEGER NOT NULL,
-    hash        BLOB NOT NULL,
-    bytes       BLOB NOT NULL,
-    PRIMARY KEY (node, idx)
+    until       INTEGER NOT NULL,
+    since       INTEGER NOT NULL,
+    length      INTEGER NOT NULL,
+    hash        BLOB NOT NULL,                -- SHA-256 of the bytes
+    blob        INTEGER,                      -- where they are; none: all of them are zero
+    PRIMARY KEY (session, file, idx, until)
+) WITHOUT ROWID;
+CREATE INDEX chunk_since ON chunk (session, since);
+CREATE INDEX chunk_past ON chunk (session, until) WHERE until > 0;
+CREATE TABLE blob (
+    id          INTEGER PRIMARY KEY,
+    bytes       BLOB NOT NULL
 );
+-- How many rows of `chunk` share a blob, of those that more than one has.
+CREATE TABLE shared_blob (
+    blob        INTEGER PRIMARY KEY,
+    chunks      INTEGER NOT NULL
+);
+";
 
+const JOBS: &str = "
 CREATE TABLE job (
     seq               INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant            TEXT NOT NULL,
@@ -137,6 +194,7 @@ CREATE TABLE job (
     key_session       INTEGER,                -- the session whose key its acceptance handed out, if it demands keys
     key_handed        INTEGER,                -- that key's number
     on_crash          TEXT NOT NULL,
+    dry_run           INTEGER NOT NULL DEFAULT 0, -- whether nothing of it is to be kept
     delivery          TEXT NOT NULL,          -- stored, or streamed while its client is there
     limit_wall_us     INTEGER NOT NULL,
     limit_cpu_us      INTEGER NOT NULL,
@@ -182,6 +240,18 @@ CREATE TABLE job_output (
 );
 ";
 
+/// What dry runs would have changed.
+pub(super) const JOB_CHANGES: &str = "
+CREATE TABLE job_change (
+    job         INTEGER NOT NULL REFERENCES job (seq) ON DELETE CASCADE,
+    what        TEXT NOT NULL,                -- file, directory, link, param
+    name        TEXT NOT NULL,                -- a path, or that of a parameter
+    change      TEXT NOT NULL,                -- created, modified, deleted
+    size_bytes  INTEGER NOT NULL,
+    PRIMARY KEY (job, what, name)
+) WITHOUT ROWID;
+";
+
 /// The connection that writes. Makes the tables if there are none.
 pub(super) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
     let mut db = Connection::open(path)?;
@@ -199,17 +269,33 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
     let transaction = db.transaction()?;
     let known = "SELECT 1 FROM sqlite_master WHERE name = 'schema_version'";
     if transaction.query_row(known, [], |_| Ok(())).optional()?.is_none() {
-        transaction.execute_batch(TABLES)?;
+        for tables in [TENANTS, SESSIONS, JOBS, JOB_CHANGES] {
+            transaction.execute_batch(tables)?;
+        }
         transaction.execute("INSERT INTO schema_version VALUES (?1)", [VERSION])?;
     }
-    let found: i64 = transaction.query_row("SELECT version FROM schema_version", [], |row| row.get(0))?;
-    transaction.commit()?;
-    if found != VERSION {
-        return Err(StoreError::Unusable(format!(
-            "the data directory has format {found}, and this server knows format {VERSION} only; use a newer server"
-        )));
+    let found = version(&transaction)?;
+    if found == 1 {
+        upgrade::from_1(&transaction)?;
     }
+    let found = version(&transaction)?;
+    transaction.commit()?;
+    must_be_known(found)?;
     Ok(db)
+}
+
+/// The version of the tables that are there.
+fn version(db: &Connection) -> Result<i64, StoreError> {
+    Ok(db.query_row("SELECT version FROM schema_version", [], |row| row.get(0))?)
+}
+
+fn must_be_known(found: i64) -> Result<(), StoreError> {
+    if found == VERSION {
+        return Ok(());
+    }
+    Err(StoreError::Unusable(format!(
+        "the data directory has format {found}, and this server knows formats up to {VERSION}; use a newer server"
+    )))
 }
 
 /// A connection that only reads: always the last commit.

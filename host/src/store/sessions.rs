@@ -7,16 +7,12 @@ use rusqlite::Connection;
 use rusqlite::Row;
 use rusqlite::params;
 
-use crate::clock::Timestamp;
 use crate::ids::PrincipalId;
 use crate::ids::SessionId;
 use crate::ids::TenantId;
 use crate::model::caller::Owner;
-use crate::model::expiry::Life;
-use crate::model::expiry::Terms;
-use crate::model::job::JobSeq;
-use crate::model::params::ParamMap;
-use crate::model::params::Params;
+use crate::model::history::Retention;
+use crate::model::history::TransactionMode;
 use crate::model::rolling_key::KeyNumber;
 use crate::model::session::ListedState;
 use crate::model::session::QueueMode;
@@ -26,32 +22,15 @@ use crate::model::session::SessionLimits;
 use crate::model::session::SessionState;
 use crate::model::session::Usage;
 use crate::store::Store;
+use crate::store::blobs;
 use crate::store::error::Refused;
 use crate::store::error::StoreError;
 use crate::store::expiry;
 use crate::store::keys;
 use crate::store::page::Page;
 use crate::store::page::PageOf;
-use crate::store::params;
 use crate::store::receipt::Receipt;
 use crate::store::rows;
-use crate::store::tenants;
-
-/// A session that is to be made.
-#[derive(Clone, Debug)]
-pub struct NewSession {
-    pub id: SessionId,
-    pub owner: Owner,
-    pub queue: QueueMode,
-    pub limits: SessionLimits,
-    pub terms: Terms,
-    pub params: ParamMap,
-    /// The job that makes it, if one does (R13).
-    pub creator: Option<JobSeq>,
-    /// Whether it demands session keys (R28).
-    pub keyed: bool,
-    pub now: Timestamp,
-}
 
 /// Which session a write is for, and the number of the session key that must be
 /// the newest then; `None` where none is demanded.
@@ -65,17 +44,6 @@ impl From<SessionKey> for Access {
     fn from(session: SessionKey) -> Self {
         Access { session, key: None }
     }
-}
-
-/// What became of the wish for a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Created {
-    New(Session),
-    /// The same job made it in an attempt that was cut short, and nothing has
-    /// changed it since.
-    Again(Session),
-    /// The owner has one of that id, perhaps one that is being dropped.
-    Exists,
 }
 
 /// Which sessions are wanted; everything that is given must hold.
@@ -104,11 +72,6 @@ impl SessionFilter {
 }
 
 impl Store {
-    /// Makes a session. Refused as [`Refused::NoTenant`] and [`Refused::Param`].
-    pub fn create_session(&self, new: NewSession) -> Receipt<Created> {
-        self.writer().enqueue(move |db| create(db, new))
-    }
-
     /// The owner's session of that id. One that is being dropped does not exist
     /// here any more (R19).
     pub async fn session(&self, owner: &Owner, id: &SessionId) -> Result<Option<Session>, StoreError> {
@@ -192,53 +155,11 @@ impl Store {
     }
 }
 
-fn create(db: &Connection, new: NewSession) -> Result<Created, StoreError> {
-    tenants::must_exist(db, &new.owner.tenant)?;
-    let mut checked = Params::new(std::sync::Arc::default());
-    for (name, value) in &new.params {
-        checked.set(name, value).map_err(Refused::from)?;
-    }
-    let life = Life { created_at: new.now, last_used_at: new.now };
-    let insert = "INSERT INTO session (tenant, principal, id, state, queue, limit_bytes, limit_files, used_bytes,
-                      used_files, version, tree_version, created_at, last_used_at, idle_timeout_us, lifetime_us,
-                      expires_at, creator, key_number)
-                  VALUES (?1, ?2, ?3, 'active', ?4, ?5, ?6, 0, 0, 0, 0, ?7, ?7, ?8, ?9, ?10, ?11, ?12)
-                  ON CONFLICT (tenant, principal, id) DO NOTHING RETURNING *";
-    let values = params![
-        new.owner.tenant.as_str(),
-        new.owner.principal.as_str(),
-        new.id.as_str(),
-        queue_word(new.queue),
-        rows::stored(new.limits.bytes),
-        rows::stored(new.limits.files),
-        new.now.micros(),
-        expiry::stored(new.terms.idle_timeout),
-        expiry::stored(new.terms.lifetime),
-        new.terms.expires_at(life).map(Timestamp::micros),
-        new.creator.map(|job| job.0),
-        new.keyed.then(|| rows::stored(KeyNumber::FIRST.0)),
-    ];
-    let Some(session) = rows::one(db, insert, values, session)? else { return made_before(db, &new) };
-    params::store(db, session.key, &checked.into_changes())?;
-    Ok(Created::New(session))
-}
-
 /// The number of the owner's session of that id, whatever its state.
 pub(super) fn key_of(db: &Connection, owner: &Owner, id: &SessionId) -> Result<Option<SessionKey>, StoreError> {
     let find = "SELECT key FROM session WHERE tenant = ?1 AND principal = ?2 AND id = ?3";
     let values = params![owner.tenant.as_str(), owner.principal.as_str(), id.as_str()];
     rows::one(db, find, values, |row| Ok(SessionKey(row.get("key")?)))
-}
-
-/// Whether the session that is there was made by the same job, whose attempt the
-/// server's death cut short.
-fn made_before(db: &Connection, new: &NewSession) -> Result<Created, StoreError> {
-    let find = "SELECT * FROM session WHERE tenant = ?1 AND principal = ?2 AND id = ?3
-                AND creator = ?4 AND version = 0 AND state = 'active'";
-    let owner = &new.owner;
-    let creator = new.creator.map(|job| job.0);
-    let values = params![owner.tenant.as_str(), owner.principal.as_str(), new.id.as_str(), creator];
-    Ok(rows::one(db, find, values, session)?.map_or(Created::Exists, Created::Again))
 }
 
 /// Gives an active session another id.
@@ -256,7 +177,24 @@ pub(super) fn rename(db: &Connection, key: SessionKey, to: &SessionId) -> Result
 
 /// Removes a session with all it holds; says whether there was one.
 pub(super) fn remove(db: &Connection, key: SessionKey) -> Result<bool, StoreError> {
-    Ok(rows::change(db, "DELETE FROM session WHERE key = ?1", [key.0])? == 1)
+    if rows::change(db, "DELETE FROM session WHERE key = ?1", [key.0])? == 0 {
+        return Ok(false);
+    }
+    blobs::let_go(db, "DELETE FROM chunk WHERE session = ?1 RETURNING length, blob", [key.0])?;
+    for rest in [
+        "DELETE FROM node WHERE session = ?1",
+        "DELETE FROM param WHERE session = ?1",
+        "DELETE FROM session_commit WHERE session = ?1",
+    ] {
+        rows::change(db, rest, [key.0])?;
+    }
+    Ok(true)
+}
+
+/// Removes a session that is being dropped; says whether there was one.
+pub(super) fn remove_marked(db: &Connection, key: SessionKey) -> Result<bool, StoreError> {
+    let marked = "SELECT 1 FROM session WHERE key = ?1 AND state = 'marked'";
+    Ok(rows::exists(db, marked, [key.0])? && remove(db, key)?)
 }
 
 /// A session by its number, whatever its state.
@@ -287,50 +225,6 @@ pub(super) fn roll_key(db: &Connection, access: Access) -> Result<bool, StoreErr
     Ok(rows::change(db, roll, values)? == 1)
 }
 
-/// The number of the last commit that changed a file of the session.
-pub(super) fn tree_version(db: &Connection, key: SessionKey) -> Result<u64, StoreError> {
-    let find = "SELECT tree_version FROM session WHERE key = ?1";
-    let found = rows::one(db, find, [key.0], |row| rows::number(row, "tree_version"))?;
-    found.ok_or(StoreError::Refused(Refused::SessionGone))
-}
-
-/// Whether a commit changed the session's files.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tree {
-    Changed,
-    Same,
-}
-
-/// Makes what was written a commit: the session's version goes from what `base`
-/// has to the next one, and the session was used just now. That is refused if the session is not active any more.
-pub(super) fn advance(
-    db: &Connection,
-    base: &Session,
-    usage: Usage,
-    tree: Tree,
-    now: Timestamp,
-) -> Result<u64, StoreError> {
-    let update = "UPDATE session SET version = ?2 + 1,
-                      tree_version = CASE WHEN ?3 THEN ?2 + 1 ELSE tree_version END,
-                      used_bytes = ?4, used_files = ?5, last_used_at = CASE WHEN last_used_at < ?6 THEN ?6 ELSE last_used_at END
-                  WHERE key = ?1 AND version = ?2 AND state = 'active' RETURNING *";
-    let values = params![
-        base.key.0,
-        rows::stored(base.commit),
-        tree == Tree::Changed,
-        rows::stored(usage.bytes),
-        rows::stored(usage.files),
-        now.micros(),
-    ];
-    if let Some(standing) = rows::one(db, update, values, expiry::standing)? {
-        expiry::keep_up(db, base.key, standing)?;
-        return Ok(base.commit + 1);
-    }
-    active(db, base.key)?;
-    // Turns are there so that this cannot be; keeping half of two commits would be worse.
-    Err(StoreError::Broken("a session was changed by somebody without a turn".to_owned()))
-}
-
 pub(super) fn queue_word(mode: QueueMode) -> &'static str {
     match mode {
         QueueMode::Wait => "wait",
@@ -356,8 +250,16 @@ pub(super) fn session(row: &Row<'_>) -> Result<Session, StoreError> {
         state: rows::word_of(row, "state", &[SessionState::Active, SessionState::Marked], state_word)?,
         queue: rows::word_of(row, "queue", &[QueueMode::Wait, QueueMode::Reject], queue_word)?,
         limits: SessionLimits { bytes: rows::number(row, "limit_bytes")?, files: rows::number(row, "limit_files")? },
-        usage: Usage { bytes: rows::number(row, "used_bytes")?, files: rows::number(row, "used_files")? },
+        usage: Usage { bytes: rows::number(row, "kept_bytes")?, files: rows::number(row, "kept_files")? },
         terms: expiry::terms(row)?,
+        transaction: rows::word_of(row, "mode", &TransactionMode::ALL, TransactionMode::word)?,
+        uncommitted: row.get("uncommitted")?,
+        retention: Retention {
+            commits: rows::small(row, "history_commits")?,
+            age: rows::optional_stretch(row, "history_age_us")?,
+        },
+        oldest_commit: rows::number(row, "oldest")?,
+        stored_bytes: rows::number(row, "stored_bytes")?,
         newest_key: rows::key_number(row, "key_number")?,
         commit: rows::number(row, "version")?,
         created_at: rows::moment(row, "created_at")?,

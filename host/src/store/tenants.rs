@@ -16,6 +16,7 @@ use crate::store::page::Page;
 use crate::store::page::PageOf;
 use crate::store::receipt::Receipt;
 use crate::store::rows;
+use crate::store::sessions;
 
 /// A tenant on record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +95,10 @@ fn delete(
     let keys = rows::all(db, keys, name, |row| Ok(SessionKey(row.get("key")?)))?;
     let digests = "SELECT DISTINCT digest FROM module_version WHERE tenant = ?1";
     let digests = rows::all(db, digests, name, |row| rows::digest(row, "digest"))?;
-    for table in ["api_key", "job", "session", "module_version", "module"] {
+    for key in &keys {
+        sessions::remove(db, *key)?;
+    }
+    for table in ["api_key", "job", "module_version", "module"] {
         rows::change(db, &format!("DELETE FROM {table} WHERE tenant = ?1"), name)?;
     }
     rows::change(db, "DELETE FROM tenant WHERE name = ?1", name)?;

@@ -55,6 +55,20 @@ pub(super) fn make_file(parent: impl AsFd, name: &str) -> io::Result<File> {
     Ok(rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?.into())
 }
 
+/// Opens the regular file at a path for writing; `None` if there is none.
+pub(super) fn open_for_writing(root: &OwnedFd, path: &SessionPath) -> io::Result<Option<File>> {
+    let Some(parent) = open_parent(root, path)? else { return Ok(None) };
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file: File = match rustix::fs::openat(parent, name_of(path), flags, Mode::empty()) {
+        Ok(file) => file.into(),
+        Err(Errno::ISDIR) => return Ok(None),
+        Err(error) if is_nothing(&error.into()) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let is_file = file.metadata()?.is_file();
+    Ok(Some(file).filter(|_| is_file))
+}
+
 /// Gives a file the time at which it was last changed.
 pub(super) fn set_modified(file: &File, modified_ns: i64) -> io::Result<()> {
     let seconds = modified_ns.div_euclid(1_000_000_000);

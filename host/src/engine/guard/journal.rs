@@ -19,13 +19,13 @@ use super::refusal::Refusal;
 use super::resolve;
 use super::resolve::Last;
 use super::resolve::Tree;
+use super::room;
 use super::space::Space;
 use crate::engine::DiskAllowance;
-use crate::engine::Touched;
-use crate::limits::DEPTH_MAX;
 use crate::limits::OPEN_FILES_MAX;
-use crate::limits::PATH_BYTES_MAX;
 use crate::model::path::SessionPath;
+use crate::model::session::Usage;
+use crate::model::touched::Touched;
 
 /// Places in WASI's table that are not the guest's files: its streams, and what
 /// a call needs for a moment.
@@ -50,7 +50,6 @@ enum Place {
 pub(super) struct Wants {
     pub(super) create: bool,
     pub(super) truncate: bool,
-    pub(super) write: bool,
 }
 
 /// An opening that was found good.
@@ -109,7 +108,7 @@ impl Journal {
         }
     }
 
-    pub(super) fn touched(&self) -> &Touched {
+    pub(in crate::engine) fn touched(&self) -> &Touched {
         &self.touched
     }
 
@@ -141,7 +140,8 @@ impl Journal {
         if opening.creates {
             self.space.check_file()?;
         }
-        if wants.create || wants.truncate || wants.write {
+        // What is written later is noted then.
+        if opening.creates || wants.truncate {
             self.touched.note(&path);
         }
         Ok(opening)
@@ -173,10 +173,20 @@ impl Journal {
     }
 
     /// Before bytes are written. `offset` is `None` for an append.
-    pub(super) fn before_write(&self, size: u64, offset: Option<u64>, len: u64) -> Result<Growth, Refusal> {
+    pub(super) fn before_write(
+        &mut self,
+        handle: Handle,
+        size: u64,
+        offset: Option<u64>,
+        len: u64,
+    ) -> Result<Growth, Refusal> {
         let offset = offset.unwrap_or(size);
         let end = offset.checked_add(len).ok_or(Refusal::NoSpace)?;
         self.space.check_bytes(if len == 0 { 0 } else { end.saturating_sub(size) })?;
+        if len > 0 {
+            // Behind the end there is a hole from the end on.
+            self.note_bytes(handle, offset.min(size), end)?;
+        }
         Ok(Growth { offset, size_before: size })
     }
 
@@ -189,8 +199,9 @@ impl Journal {
     }
 
     /// Before a file is cut or extended.
-    pub(super) fn before_resize(&self, before: u64, after: u64) -> Result<(), Refusal> {
-        self.space.check_bytes(after.saturating_sub(before))
+    pub(super) fn before_resize(&mut self, handle: Handle, before: u64, after: u64) -> Result<(), Refusal> {
+        self.space.check_bytes(after.saturating_sub(before))?;
+        self.note_bytes(handle, before.min(after), before.max(after))
     }
 
     /// After it was.
@@ -260,7 +271,7 @@ impl Journal {
         let to = self.entry(to_at, to_path)?;
         let is_dir = self.look(&from)?.is_some_and(|found| found.is_dir());
         if is_dir {
-            self.check_deeper(&from, &to)?;
+            room::check_deeper(&self.dir, &from, &to)?;
         }
         let bytes = if from == to { None } else { self.look(&to)?.as_ref().map(bytes_of) };
         self.touched.note(&from);
@@ -289,24 +300,52 @@ impl Journal {
     /// Before the times of a file are set by its path. Those of a directory
     /// change with its entries anyway and are nobody's data.
     pub(super) fn before_times_at(&mut self, at: Handle, path: &str, last: Last) -> Result<(), Refusal> {
-        let Some(path) = self.resolve(at, path, last)? else { return Ok(()) };
-        if self.look(&path)?.is_some_and(|found| !found.is_dir()) {
-            self.touched.note(&path);
+        match self.resolve(at, path, last)? {
+            Some(path) => self.note_times(&path),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Before the times of an open file are set.
     pub(super) fn before_times(&mut self, handle: Handle) -> Result<(), Refusal> {
         match self.open.get(&handle).ok_or(Refusal::BadDescriptor)?.clone() {
-            Place::Root | Place::Orphan(_) => {}
-            Place::At(path) => {
-                if self.look(&path)?.is_some_and(|found| !found.is_dir()) {
-                    self.touched.note(&path);
-                }
-            }
+            Place::Root | Place::Orphan(_) => Ok(()),
+            Place::At(path) => self.note_times(&path),
+        }
+    }
+
+    fn note_times(&mut self, path: &SessionPath) -> Result<(), Refusal> {
+        match self.look(path)? {
+            Some(found) if found.is_file() => self.touched.note_bytes(path, 0, 0),
+            Some(found) if !found.is_dir() => self.touched.note(path),
+            Some(_) | None => {}
         }
         Ok(())
+    }
+
+    fn note_bytes(&mut self, handle: Handle, from: u64, to: u64) -> Result<(), Refusal> {
+        if let Place::At(path) = self.open.get(&handle).ok_or(Refusal::BadDescriptor)? {
+            self.touched.note_bytes(path, from, to);
+        }
+        Ok(())
+    }
+
+    /// Whether the guest has a file or directory open, besides the one that it
+    /// was given.
+    pub(in crate::engine) fn has_open(&self) -> bool {
+        self.open.values().any(|place| *place != Place::Root)
+    }
+
+    /// Everything so far was committed: notes begin anew.
+    pub(in crate::engine) fn kept(&mut self) {
+        self.touched = Touched::nowhere();
+    }
+
+    /// Everything so far was undone, and so the directory holds `held`. Nothing
+    /// may be open.
+    pub(in crate::engine) fn undone(&mut self, held: Usage) {
+        self.touched = Touched::nowhere();
+        self.space.holds(held);
     }
 
     fn hold(&mut self, place: Place) -> Handle {
@@ -339,47 +378,11 @@ impl Journal {
             Err(_) => Err(Refusal::Io),
         }
     }
-
-    /// Refuses to move a directory to where something in it would lie too deep
-    /// or have too long a path.
-    fn check_deeper(&self, from: &SessionPath, to: &SessionPath) -> Result<(), Refusal> {
-        let depth = |path: &SessionPath| path.ancestors().count() + 1;
-        let is_deeper = depth(to) > depth(from) || to.as_str().len() > from.as_str().len();
-        if !is_deeper {
-            return Ok(());
-        }
-        let dir = self.dir.open_dir(from.as_str()).map_err(|_| Refusal::Io)?;
-        let room = Room { levels: DEPTH_MAX - depth(to), bytes: PATH_BYTES_MAX - to.as_str().len() };
-        room.check(&dir)
-    }
 }
 
 /// What a bytes-counted entry holds: only regular files count.
 fn bytes_of(found: &Metadata) -> u64 {
     if found.is_file() { found.len() } else { 0 }
-}
-
-/// How far paths may go on below a directory.
-#[derive(Clone, Copy)]
-struct Room {
-    levels: usize,
-    bytes: usize,
-}
-
-impl Room {
-    fn check(self, dir: &Dir) -> Result<(), Refusal> {
-        for entry in dir.entries().map_err(|_| Refusal::Io)? {
-            let entry = entry.map_err(|_| Refusal::Io)?;
-            let levels = self.levels.checked_sub(1).ok_or(Refusal::NameTooLong)?;
-            let name_bytes = entry.file_name().len() + 1;
-            let bytes = self.bytes.checked_sub(name_bytes).ok_or(Refusal::NameTooLong)?;
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                let below = entry.open_dir().map_err(|_| Refusal::Io)?;
-                Room { levels, bytes }.check(&below)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

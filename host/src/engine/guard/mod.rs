@@ -11,6 +11,7 @@
 
 mod refusal;
 mod resolve;
+mod room;
 mod space;
 mod journal;
 mod p1;
@@ -34,16 +35,16 @@ use wasmtime_wasi::WasiView as _;
 use wasmtime_wasi::p1::WasiP1Ctx;
 
 use self::p2::P2Handles;
-use super::order::Touched;
 use crate::limits::OPEN_FILES_MAX;
+use crate::model::touched::Touched;
 
 /// The journal of a run. Streams of p2 hold it too; everything of one run is on
 /// one thread, so nobody ever waits for it.
 #[derive(Clone)]
-struct SharedJournal(Arc<Mutex<Journal>>);
+pub(super) struct SharedJournal(Arc<Mutex<Journal>>);
 
 impl SharedJournal {
-    fn get(&self) -> MutexGuard<'_, Journal> {
+    pub(super) fn get(&self) -> MutexGuard<'_, Journal> {
         // After a panic the job fails as a whole, and its notes are not used.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,6 +77,11 @@ impl Guard {
     /// The guard as a component sees it.
     pub(super) fn p2(&mut self) -> P2Guard<'_> {
         P2Guard::new(self.p1.wasi(), &mut self.p2, self.journal.clone())
+    }
+
+    /// The notes of the run, to be looked at while it goes on.
+    pub(super) fn journal(&self) -> SharedJournal {
+        self.journal.clone()
     }
 
     /// Closes what is open, and gives the notes away.

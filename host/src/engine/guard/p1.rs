@@ -196,9 +196,9 @@ impl WasiSnapshotPreview1 for P1Guard {
         fd: Fd,
         size: types::Filesize,
     ) -> Result<(), Error> {
-        self.handle(fd)?;
+        let handle = self.handle(fd)?;
         let before = self.size(memory, fd).await?;
-        self.journal.get().before_resize(before, size)?;
+        self.journal.get().before_resize(handle, before, size)?;
         self.wasi.fd_filestat_set_size(memory, fd, size).await?;
         self.journal.get().resized(before, size);
         Ok(())
@@ -302,11 +302,8 @@ impl WasiSnapshotPreview1 for P1Guard {
         fdflags: types::Fdflags,
     ) -> Result<Fd, Error> {
         let (at, text) = (self.handle(fd)?, path(memory, name)?);
-        let wants = Wants {
-            create: oflags.contains(types::Oflags::CREAT),
-            truncate: oflags.contains(types::Oflags::TRUNC),
-            write: base.contains(types::Rights::FD_WRITE) && !oflags.contains(types::Oflags::DIRECTORY),
-        };
+        let wants =
+            Wants { create: oflags.contains(types::Oflags::CREAT), truncate: oflags.contains(types::Oflags::TRUNC) };
         let opening = self.journal.get().before_open(at, &text, last(flags), wants)?;
         let opened = self.wasi.path_open(memory, fd, flags, name, oflags, base, inheriting, fdflags).await?;
         let handle = self.journal.get().opened(opening);

@@ -25,7 +25,7 @@ impl P1Guard {
         buffers: types::CiovecArray,
         offset: Option<u64>,
     ) -> Result<types::Size, Error> {
-        let Held::File { append, .. } = self.held(fd)? else {
+        let Held::File { handle, append } = self.held(fd)? else {
             return hand_on(self.wasi(), memory, fd, buffers, offset).await;
         };
         let len = first_len(memory, buffers)?;
@@ -36,7 +36,7 @@ impl P1Guard {
             (false, None) => Some(self.wasi().fd_tell(memory, fd)?),
         };
         let size = self.size(memory, fd).await?;
-        let growth = self.journal().before_write(size, at, len.into())?;
+        let growth = self.journal().before_write(handle, size, at, len.into())?;
         let written = hand_on(self.wasi(), memory, fd, buffers, offset).await?;
         self.journal().wrote(growth, written.into());
         Ok(written)

@@ -132,8 +132,8 @@ impl HostDescriptor for P2Guard<'_> {
     }
 
     async fn set_size(&mut self, fd: Fd, size: types::Filesize) -> FsResult<()> {
-        let before = self.size(&fd)?;
-        self.journal.get().before_resize(before, size)?;
+        let (handle, before) = (self.handle(&fd)?, self.size(&fd)?);
+        self.journal.get().before_resize(handle, before, size)?;
         self.fs.set_size(fd, size).await?;
         self.journal.get().resized(before, size);
         Ok(())
@@ -146,8 +146,8 @@ impl HostDescriptor for P2Guard<'_> {
     }
 
     async fn write(&mut self, fd: Fd, bytes: Vec<u8>, offset: types::Filesize) -> FsResult<types::Filesize> {
-        let size = self.size(&fd)?;
-        let growth = self.journal.get().before_write(size, Some(offset), bytes.len() as u64)?;
+        let (handle, size) = (self.handle(&fd)?, self.size(&fd)?);
+        let growth = self.journal.get().before_write(handle, size, Some(offset), bytes.len() as u64)?;
         let written = self.fs.write(fd, bytes, offset).await?;
         self.journal.get().wrote(growth, written);
         Ok(written)
@@ -191,7 +191,6 @@ impl HostDescriptor for P2Guard<'_> {
         let wants = Wants {
             create: open_flags.contains(types::OpenFlags::CREATE),
             truncate: open_flags.contains(types::OpenFlags::TRUNCATE),
-            write: flags.contains(types::DescriptorFlags::WRITE) && !open_flags.contains(types::OpenFlags::DIRECTORY),
         };
         let opening = self.journal.get().before_open(at, &path, last(path_flags), wants)?;
         let opened = self.fs.open_at(fd, path_flags, path, open_flags, flags).await?;

@@ -89,10 +89,10 @@ impl Writer {
     }
 
     fn write_in_place(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
-        let HeldFile { file, journal, .. } = &self.held;
+        let HeldFile { file, journal, handle } = &self.held;
         let size = file.metadata().map_err(failed)?.len();
         let at = self.position.unwrap_or(size);
-        let growth = journal.get().before_write(size, Some(at), bytes.len() as u64).map_err(refused)?;
+        let growth = journal.get().before_write(*handle, size, Some(at), bytes.len() as u64).map_err(refused)?;
         file.write_all_at(bytes, at).map_err(failed)?;
         journal.get().wrote(growth, bytes.len() as u64);
         if let Some(position) = &mut self.position {

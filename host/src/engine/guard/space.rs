@@ -5,6 +5,7 @@
 
 use super::refusal::Refusal;
 use crate::engine::DiskAllowance;
+use crate::model::session::Usage;
 
 /// The running count.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +41,11 @@ impl Space {
     pub(super) fn removed(&mut self, bytes: u64) {
         self.0.files_used = self.0.files_used.saturating_sub(1);
         self.0.bytes_used = self.0.bytes_used.saturating_sub(bytes);
+    }
+
+    /// Counts anew.
+    pub(super) fn holds(&mut self, held: Usage) {
+        (self.0.bytes_used, self.0.files_used) = (held.bytes, held.files);
     }
 
     #[cfg(test)]

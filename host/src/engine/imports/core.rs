@@ -44,11 +44,6 @@ fn add_session(linker: &mut Linker<JobState>) -> wasmtime::Result<()> {
         let (mut memory, host) = open(&mut guest)?;
         memory.give(buf, cap, host.session())
     })?;
-    for (name, what) in [(abi::SESSION_COMMIT, "committing"), (abi::SESSION_ROLLBACK, "rolling back")] {
-        linker.func_wrap(abi::MODULE, name, move |mut guest: Guest<'_>| {
-            number(&host(&mut guest).end_transaction(what))
-        })?;
-    }
     Ok(())
 }
 
@@ -90,6 +85,18 @@ fn add_changes(linker: &mut Linker<JobState>) -> wasmtime::Result<()> {
         Box::new(async move {
             let host = host(&mut guest);
             Answer::Ok(denied(host.delete_session().await)?.unwrap_or(abi::OK))
+        })
+    })?;
+    linker.func_wrap_async(abi::MODULE, abi::SESSION_COMMIT, |mut guest: Guest<'_>, (): ()| {
+        Box::new(async move {
+            let host = host(&mut guest);
+            Answer::Ok(denied(host.commit().await)?.unwrap_or(abi::OK))
+        })
+    })?;
+    linker.func_wrap_async(abi::MODULE, abi::SESSION_ROLLBACK, |mut guest: Guest<'_>, (): ()| {
+        Box::new(async move {
+            let host = host(&mut guest);
+            Answer::Ok(denied(host.roll_back().await)?.unwrap_or(abi::OK))
         })
     })?;
     Ok(())
@@ -262,6 +269,7 @@ fn number(refused: &Refused) -> i32 {
     match refused {
         Refused::NoSession => abi::NO_SESSION,
         Refused::Exists => abi::EXISTS,
+        Refused::Busy => abi::BUSY,
         Refused::NotFound => abi::ABSENT,
         Refused::Invalid(_) => abi::INVALID,
         Refused::Quota(_) => abi::QUOTA,

@@ -10,8 +10,9 @@ use std::time::Instant;
 use super::json;
 use crate::engine::DeskRefusal;
 use crate::engine::Live;
-use crate::engine::RunOrder;
 use crate::engine::SessionDesk;
+use crate::engine::SoFar;
+use crate::engine::guard::SharedJournal;
 use crate::ids::BadName;
 use crate::ids::JobId;
 use crate::ids::SessionId;
@@ -29,6 +30,7 @@ use crate::model::params::Params;
 pub(super) enum Refused {
     NoSession,
     Exists,
+    Busy,
     NotFound,
     Invalid(String),
     Quota(String),
@@ -57,62 +59,62 @@ pub(super) enum Level {
     Error,
 }
 
+/// What a guest can learn about its job.
+pub(in crate::engine) struct AboutJob {
+    pub(in crate::engine) job: JobId,
+    pub(in crate::engine) module: String,
+    pub(in crate::engine) attempt: u32,
+    pub(in crate::engine) session: Option<SessionId>,
+    pub(in crate::engine) params: Params,
+    pub(in crate::engine) deadline: Instant,
+}
+
 /// One run's job, as its guest sees it.
 pub(in crate::engine) struct JobHost {
-    job: JobId,
-    module: String,
-    attempt: u32,
-    session: Option<SessionId>,
-    params: Params,
+    about: AboutJob,
     result: Option<String>,
-    deadline: Instant,
     lines_logged: u32,
     live: Arc<Live>,
     desk: Arc<dyn SessionDesk>,
+    journal: SharedJournal,
 }
 
 impl JobHost {
-    pub(in crate::engine) fn new(deadline: Instant, order: &RunOrder) -> Self {
-        Self {
-            job: order.job.clone(),
-            module: order.module_name.clone(),
-            attempt: order.attempt,
-            session: order.session.clone(),
-            params: order.params.clone(),
-            result: None,
-            deadline,
-            lines_logged: 0,
-            live: order.live.clone(),
-            desk: order.desk.clone(),
-        }
+    pub(in crate::engine) fn new(
+        about: AboutJob,
+        live: Arc<Live>,
+        desk: Arc<dyn SessionDesk>,
+        journal: SharedJournal,
+    ) -> Self {
+        Self { about, result: None, lines_logged: 0, live, desk, journal }
     }
 
     /// The result and the changes to the parameters.
     pub(in crate::engine) fn into_left(self) -> (Option<String>, ParamChanges) {
-        (self.result, self.params.into_changes())
+        (self.result, self.about.params.into_changes())
     }
 
     pub(super) fn session(&self) -> Option<&str> {
-        self.session.as_ref().map(SessionId::as_str)
+        self.about.session.as_ref().map(SessionId::as_str)
     }
 
     pub(super) fn param(&self, name: &str) -> Option<&str> {
-        self.session.as_ref()?;
-        self.params.get(name)
+        self.about.session.as_ref()?;
+        self.about.params.get(name)
     }
 
     pub(super) fn set_param(&mut self, name: &str, value: &str) -> Result<(), Refused> {
         self.in_session()?;
-        self.params.set(name, value).map_err(Refused::from)
+        self.about.params.set(name, value).map_err(Refused::from)
     }
 
     pub(super) fn remove_param(&mut self, name: &str) -> Result<bool, Refused> {
         self.in_session()?;
-        Ok(self.params.remove(name))
+        Ok(self.about.params.remove(name))
     }
 
     pub(super) fn param_names(&self) -> Vec<&str> {
-        if self.session.is_some() { self.params.names() } else { Vec::new() }
+        if self.about.session.is_some() { self.about.params.names() } else { Vec::new() }
     }
 
     /// Makes a session (R13). Its id is what [`JobHost::session`] says from then on.
@@ -140,35 +142,54 @@ impl JobHost {
     fn moved_to(&mut self, session: Option<SessionId>) {
         if session.is_none() {
             // The parameters were the session's.
-            self.params = Params::new(Arc::default());
+            self.about.params = Params::new(Arc::default());
         }
-        self.session = session;
+        self.about.session = session;
     }
 
-    /// Why a transaction is not ended in the middle of a job (R23). The functions
-    /// have their places in the guests' interface, so that modules need not be
-    /// built again.
-    pub(super) fn end_transaction(&self, what: &str) -> Refused {
-        match &self.session {
-            Some(_) => Refused::Invalid(format!("{what} is not offered to jobs by this server yet")),
-            None => Refused::NoSession,
+    /// Commits the session's explicit transaction, with what the job did so far
+    /// (R23).
+    pub(super) async fn commit(&mut self) -> Result<(), Denied> {
+        let so_far = self.so_far()?;
+        let stand = self.desk.commit(so_far).await?;
+        self.journal.get().kept();
+        self.about.params = Params::new(stand.params);
+        Ok(())
+    }
+
+    /// Undoes it (R23). What lies in the directory is put back, so nothing of it
+    /// may be open.
+    pub(super) async fn roll_back(&mut self) -> Result<(), Denied> {
+        let so_far = self.so_far()?;
+        if self.journal.get().has_open() {
+            return Err(Denied::Refused(Refused::Busy));
         }
+        let stand = self.desk.roll_back(so_far).await?;
+        self.journal.get().undone(stand.held);
+        self.about.params = Params::new(stand.params);
+        Ok(())
+    }
+
+    fn so_far(&self) -> Result<SoFar, Denied> {
+        self.in_session().map_err(Denied::Refused)?;
+        let touched = self.journal.get().touched().clone();
+        Ok(SoFar { touched, params: self.about.params.clone().into_changes() })
     }
 
     pub(super) fn job(&self) -> &str {
-        self.job.as_str()
+        self.about.job.as_str()
     }
 
     pub(super) fn module(&self) -> &str {
-        &self.module
+        &self.about.module
     }
 
     pub(super) fn attempt(&self) -> u32 {
-        self.attempt
+        self.about.attempt
     }
 
     pub(super) fn remaining(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
+        self.about.deadline.saturating_duration_since(Instant::now())
     }
 
     pub(super) fn progress(&self, fraction: f64, message: &str) {
@@ -198,7 +219,7 @@ impl JobHost {
         self.lines_logged += 1;
         // Escaped, so that a guest cannot forge lines of ours or steer a terminal.
         let text = cut(message, LOG_LINE_BYTES_MAX).escape_debug().to_string();
-        let job = self.job.as_str();
+        let job = self.about.job.as_str();
         match level {
             Level::Trace => tracing::trace!(target: "guest", job, "{text}"),
             Level::Debug => tracing::debug!(target: "guest", job, "{text}"),
@@ -209,7 +230,7 @@ impl JobHost {
     }
 
     fn in_session(&self) -> Result<(), Refused> {
-        self.session.as_ref().map(|_| ()).ok_or(Refused::NoSession)
+        self.about.session.as_ref().map(|_| ()).ok_or(Refused::NoSession)
     }
 }
 

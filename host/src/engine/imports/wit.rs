@@ -19,6 +19,8 @@ mod bindings {
             "sessile:job/session.create": async | trappable,
             "sessile:job/session.rename": async | trappable,
             "sessile:job/session.delete": async | trappable,
+            "sessile:job/session.commit": async | trappable,
+            "sessile:job/session.rollback": async | trappable,
         },
     });
 }
@@ -34,6 +36,7 @@ impl From<Refused> for session::Error {
         match refused {
             Refused::NoSession => session::Error::NoSession,
             Refused::Exists => session::Error::SessionExists,
+            Refused::Busy => session::Error::Busy,
             Refused::NotFound => session::Error::NotFound,
             Refused::Invalid(sentence) => session::Error::Invalid(sentence),
             Refused::Quota(sentence) => session::Error::Quota(sentence),
@@ -88,12 +91,12 @@ impl session::Host for JobHost {
         told(self.delete_session().await)
     }
 
-    fn commit(&mut self) -> Result<(), session::Error> {
-        Err(self.end_transaction("committing").into())
+    async fn commit(&mut self) -> wasmtime::Result<Result<(), session::Error>> {
+        told(JobHost::commit(self).await)
     }
 
-    fn rollback(&mut self) -> Result<(), session::Error> {
-        Err(self.end_transaction("rolling back").into())
+    async fn rollback(&mut self) -> wasmtime::Result<Result<(), session::Error>> {
+        told(self.roll_back().await)
     }
 }
 

@@ -20,6 +20,14 @@ impl SessionDesk for ClosedDesk {
     async fn delete(&self) -> Result<Option<SessionId>, DeskRefusal> {
         Err(DeskRefusal::Failed)
     }
+
+    async fn commit(&self, _: SoFar) -> Result<Stand, DeskRefusal> {
+        Err(DeskRefusal::NoSession)
+    }
+
+    async fn roll_back(&self, _: SoFar) -> Result<Stand, DeskRefusal> {
+        Err(DeskRefusal::NoSession)
+    }
 }
 
 /// The guest's session functions, and a letter that is an id.

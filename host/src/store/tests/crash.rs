@@ -156,5 +156,5 @@ async fn params_are_written_in_the_order_of_the_calls() {
     for (number, receipt) in receipts {
         assert_eq!(receipt.await.unwrap(), number);
     }
-    assert_eq!(Arc::new(kit.store.params(key).await.unwrap())["n"], "500");
+    assert_eq!(Arc::new(kit.store.params(key, None).await.unwrap().0)["n"], "500");
 }

@@ -11,7 +11,7 @@ async fn a_file_is_read_as_it_was_written() {
         let bytes: Vec<u8> = (0..size).map(|at| (at / 5) as u8).collect();
         let put = kit.put(key, "dir/sub/f", &bytes).await.unwrap();
         assert_eq!(kit.read(key, "dir/sub/f").await.as_deref(), Some(bytes.as_slice()), "{size}");
-        let entry = kit.store.file_entry(key, path("dir/sub/f")).await.unwrap().unwrap();
+        let entry = kit.store.file_entry(key, None, path("dir/sub/f")).await.unwrap().unwrap();
         assert_eq!((entry.size, entry.etag), (size as u64, put.etag));
     }
     assert_eq!(kit.tree(key).await, ["directory dir 0", "directory dir/sub 0", "file dir/sub/f 3145728"]);
@@ -94,7 +94,7 @@ async fn a_listing_has_pages_and_levels() {
         let mut cursor = None;
         loop {
             let page = PageOf { limit, cursor };
-            let page = kit.store.files(key, prefix.map(path), recursive, page).await.unwrap();
+            let (page, _) = kit.store.files(key, None, prefix.map(path), recursive, page).await.unwrap();
             assert!(page.items.len() <= limit);
             found.extend(page.items.into_iter().map(|entry| entry.path.to_string()));
             cursor = page.next;
@@ -123,7 +123,7 @@ async fn parameters_have_limits_and_a_commit_each() {
     assert_eq!(write("a", Some("1")).await.unwrap(), 1);
     assert_eq!(write("count", None).await.unwrap(), 2);
     assert!(matches!(refused(write("", Some("x")).await), Refused::Param(_)));
-    let params: Vec<_> = kit.store.params(key).await.unwrap().into_iter().collect();
+    let params: Vec<_> = kit.store.params(key, None).await.unwrap().0.into_iter().collect();
     assert_eq!(params, [("a".to_owned(), "1".to_owned())]);
     // Parameters leave the working copy as it is.
     kit.job(key, "j", &["f"], |dir| dir.write("f", "x").unwrap()).await;

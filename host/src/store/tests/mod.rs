@@ -4,10 +4,10 @@ mod crash;
 mod drafts;
 mod fates;
 mod files;
+mod history;
 mod records;
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ use crate::ids::TenantId;
 use crate::limits;
 use crate::model::caller::Owner;
 use crate::model::expiry::Terms;
+use crate::model::history::Retention;
+use crate::model::history::TransactionMode;
 use crate::model::job::Delivery;
 use crate::model::job::Inputs;
 use crate::model::job::JobLimits;
@@ -40,6 +42,8 @@ use crate::model::session::QueueMode;
 use crate::model::session::Session;
 use crate::model::session::SessionKey;
 use crate::model::session::SessionLimits;
+use crate::model::touched::Extent;
+use crate::model::touched::Touched;
 use crate::store::Accepted;
 use crate::store::Body;
 use crate::store::CommitError;
@@ -75,8 +79,9 @@ fn path(text: &str) -> SessionPath {
     SessionPath::parse(text).unwrap()
 }
 
-fn paths(texts: &[&str]) -> BTreeSet<SessionPath> {
-    texts.iter().map(|text| path(text)).collect()
+/// All of what lies at these paths.
+fn paths(texts: &[&str]) -> Touched {
+    Touched::Places(texts.iter().map(|text| (path(text), Extent::Whole)).collect())
 }
 
 fn owner(principal: &str) -> Owner {
@@ -96,6 +101,7 @@ fn ending(outcome: Outcome) -> Ending {
     Ending {
         outcome,
         result: Some("{\"pages\":3}".to_owned()),
+        changes: None,
         spent: Spent { wall: Duration::from_micros(1_500), cpu: Duration::from_micros(900), memory_peak_bytes: 7 },
         ended_at: Timestamp::from_micros(NOW + 9),
         stdout: Printed { bytes: b"out".to_vec(), passed_on: 0, truncated: true },
@@ -155,6 +161,9 @@ impl Kit {
             params: BTreeMap::from([("count".to_owned(), "1".to_owned())]),
             creator: None,
             keyed: false,
+            transaction: TransactionMode::Job,
+            retention: Retention::default(),
+            from: None,
             now: now(),
         };
         match self.store.create_session(new).await.unwrap() {
@@ -181,6 +190,7 @@ impl Kit {
             limits: JobLimits::default(),
             on_crash: OnCrash::Rerun,
             delivery: Delivery::Stored,
+            dry_run: false,
             labels: BTreeMap::from([("run".to_owned(), id.to_owned())]),
             fingerprint: Digest::of(id.as_bytes()),
             key_shown: None,
@@ -228,7 +238,7 @@ impl Kit {
     }
 
     async fn read(&self, key: SessionKey, at: &str) -> Option<Vec<u8>> {
-        let content = self.store.file(key, path(at)).await.unwrap()?;
+        let content = self.store.file(key, None, path(at)).await.unwrap()?;
         Some(match content.body {
             Body::Memory(bytes) => bytes,
             Body::Spooled(mut file) => {
@@ -241,7 +251,7 @@ impl Kit {
 
     /// Everything in a session, as `kind path size`.
     async fn tree(&self, key: SessionKey) -> Vec<String> {
-        let page = self.store.files(key, None, Recursive::Yes, all()).await.unwrap();
+        let (page, _) = self.store.files(key, None, None, Recursive::Yes, all()).await.unwrap();
         page.items.iter().map(|entry| format!("{} {} {}", entry.kind.word(), entry.path, entry.size)).collect()
     }
 }

@@ -23,7 +23,7 @@ async fn keys_are_found_again_and_belong_to_a_tenant() {
         id: "k1".to_owned(),
         hash: [7; 32],
         owner: owner("ann"),
-        scopes: BTreeSet::from([Scope::Submit, Scope::Admin]),
+        scopes: std::collections::BTreeSet::from([Scope::Submit, Scope::Admin]),
         created_at: now(),
     };
     kit.store.create_key(key.clone()).await.unwrap();
@@ -203,6 +203,9 @@ async fn a_session_is_its_owners_and_its_id_is_free_after_it() {
         params: BTreeMap::new(),
         creator: None,
         keyed: false,
+        transaction: TransactionMode::Job,
+        retention: Retention::default(),
+        from: None,
         now: now(),
     };
     assert_eq!(kit.store.create_session(again.clone()).await.unwrap(), Created::Exists);

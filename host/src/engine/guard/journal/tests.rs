@@ -1,10 +1,12 @@
 //! The journal's rules, on a real directory.
 
 use super::*;
+use crate::limits::DEPTH_MAX;
+use crate::model::touched::Extent;
 use cap_std::ambient_authority;
 
-const WRITE: Wants = Wants { create: true, truncate: false, write: true };
-const READ: Wants = Wants { create: false, truncate: false, write: false };
+const WRITE: Wants = Wants { create: true, truncate: false };
+const READ: Wants = Wants { create: false, truncate: false };
 
 /// A journal over a real directory, with what the guest would do to it.
 struct Guest {
@@ -34,10 +36,12 @@ impl Guest {
     }
 
     fn write(&mut self, path: &str, size: u64, len: u64) -> Result<(), Refusal> {
-        let growth = self.journal.before_write(size, None, len)?;
+        let handle = self.open(path, READ)?;
+        let growth = self.journal.before_write(handle, size, None, len)?;
         let file = self.journal.dir.open_with(path, cap_std::fs::OpenOptions::new().write(true)).unwrap();
         file.set_len(size + len).unwrap();
         self.journal.wrote(growth, len);
+        self.journal.close(handle, 0);
         Ok(())
     }
 
@@ -56,9 +60,20 @@ impl Guest {
 
     #[track_caller]
     fn check_touched(&self, expected: &[&str]) {
-        let Touched::Paths(paths) = self.journal.touched() else { panic!("everywhere") };
-        let paths: Vec<_> = paths.iter().map(SessionPath::as_str).collect();
+        let Touched::Places(places) = self.journal.touched() else { panic!("everywhere") };
+        let paths: Vec<_> = places.keys().map(SessionPath::as_str).collect();
         assert_eq!(paths, expected);
+    }
+
+    fn extent(&self, at: &str) -> Extent {
+        let Touched::Places(places) = self.journal.touched() else { panic!("everywhere") };
+        places[&SessionPath::parse(at).unwrap()].clone()
+    }
+
+    #[track_caller]
+    fn check_pieces(&self, at: &str, expected: &[u64]) {
+        let Extent::Pieces(pieces) = self.extent(at) else { panic!("the whole file") };
+        assert_eq!(pieces.below(1_000).collect::<Vec<_>>(), expected);
     }
 
     #[track_caller]
@@ -97,16 +112,57 @@ fn growth_is_refused_before_it_happens_and_counted_after() {
 #[test]
 fn writing_inside_a_file_or_far_behind_its_end_is_counted_by_its_length() {
     let mut guest = Guest::new(100, 10);
-    let inside = guest.journal.before_write(5, Some(1), 3).unwrap();
+    let file = guest.open("d/old", READ).unwrap();
+    let inside = guest.journal.before_write(file, 5, Some(1), 3).unwrap();
     guest.journal.wrote(inside, 3);
     guest.check_used(5, 3);
-    let behind = guest.journal.before_write(5, Some(50), 10).unwrap();
+    let behind = guest.journal.before_write(file, 5, Some(50), 10).unwrap();
     guest.journal.wrote(behind, 10);
     guest.check_used(60, 3);
-    assert_eq!(guest.journal.before_write(60, Some(u64::MAX), 10).unwrap_err(), Refusal::NoSpace);
-    assert_eq!(guest.journal.before_write(60, Some(95), 10).unwrap_err(), Refusal::NoSpace);
+    assert_eq!(guest.journal.before_write(file, 60, Some(u64::MAX), 10).unwrap_err(), Refusal::NoSpace);
+    assert_eq!(guest.journal.before_write(file, 60, Some(95), 10).unwrap_err(), Refusal::NoSpace);
     guest.journal.resized(60, 7);
     guest.check_used(7, 3);
+}
+
+/// R26: what is written later is noted as it is written, piece by piece.
+#[test]
+fn a_write_in_place_touches_its_pieces_and_no_more() {
+    const PIECE: u64 = crate::limits::CHUNK_BYTES as u64;
+    let mut guest = Guest::new(100 * PIECE, 10);
+    let file = guest.open("d/old", READ).unwrap();
+    guest.check_touched(&[]);
+    guest.journal.before_write(file, 9 * PIECE, Some(3 * PIECE), 5).unwrap();
+    guest.journal.before_write(file, 9 * PIECE, None, 1).unwrap();
+    guest.check_pieces("d/old", &[3, 9]);
+    // A hole is from the old end on, and what is cut off comes back if the job fails.
+    guest.journal.kept();
+    guest.journal.before_write(file, PIECE, Some(3 * PIECE), 1).unwrap();
+    guest.check_pieces("d/old", &[1, 2, 3]);
+    guest.journal.kept();
+    guest.journal.before_resize(file, 5 * PIECE, 3 * PIECE + 1).unwrap();
+    guest.check_pieces("d/old", &[3, 4]);
+    guest.journal.kept();
+    guest.journal.before_times(file).unwrap();
+    guest.check_pieces("d/old", &[]);
+    // Through a rename it is another file at that path, as a whole.
+    guest.rename("d/old", "moved").unwrap();
+    guest.journal.before_write(file, 9 * PIECE, Some(0), 5).unwrap();
+    guest.check_touched(&["d/old", "moved"]);
+    assert_eq!(guest.extent("moved"), Extent::Whole);
+}
+
+#[test]
+fn r23_after_a_rollback_the_notes_begin_anew() {
+    let mut guest = Guest::new(100, 10);
+    let file = guest.open("new", WRITE).unwrap();
+    guest.write("new", 0, 20).unwrap();
+    assert!(guest.journal.has_open());
+    guest.journal.close(file, 0);
+    assert!(!guest.journal.has_open());
+    guest.journal.undone(Usage { bytes: 5, files: 3 });
+    guest.check_touched(&[]);
+    guest.check_used(5, 3);
 }
 
 #[test]

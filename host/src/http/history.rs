@@ -1,0 +1,199 @@
+//! `/v1/sessions/{id}/commits` and what is done with them; explicit transactions.
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::HeaderName;
+use axum::http::HeaderValue;
+use axum::response::Response;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::http::auth::require;
+use crate::http::files;
+use crate::http::problem::Problem;
+use crate::http::session_keys::accepted;
+use crate::http::session_keys::visit;
+use crate::http::session_view::SessionView;
+use crate::http::sessions::named_session;
+use crate::http::sessions::with_session_id;
+use crate::http::wire::Json;
+use crate::http::wire::ListView;
+use crate::http::wire::PageQuery;
+use crate::http::wire::Path;
+use crate::http::wire::Query;
+use crate::http::wire::page_request;
+use crate::http::wire::rfc3339;
+use crate::model::caller::Caller;
+use crate::model::caller::Scope;
+use crate::model::history::ChangeList;
+use crate::model::history::Commit;
+use crate::model::history::FileChange;
+use crate::model::history::ParamChange;
+use crate::service::Service;
+use crate::service::session_keys::Visit;
+
+/// The commit that an answer was read from; `?commit=` asks for the same again.
+const SESSION_COMMIT: HeaderName = HeaderName::from_static("session-commit");
+
+#[derive(Serialize)]
+struct CommitView {
+    commit: u64,
+    at: String,
+    cause: &'static str,
+    /// The job that made it, if one did.
+    job: Option<String>,
+    bytes: u64,
+    files: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<ChangesView>,
+}
+
+/// What a transaction changed, or would have changed.
+#[derive(Serialize)]
+pub(super) struct ChangesView {
+    files: Vec<FileChangeView>,
+    params: Vec<ParamChangeView>,
+}
+
+#[derive(Serialize)]
+struct FileChangeView {
+    path: String,
+    kind: &'static str,
+    change: &'static str,
+    size: u64,
+}
+
+#[derive(Serialize)]
+struct ParamChangeView {
+    name: String,
+    change: &'static str,
+}
+
+impl CommitView {
+    fn of(commit: Commit, changes: Option<ChangeList>) -> Self {
+        Self {
+            commit: commit.number,
+            at: rfc3339(commit.at),
+            cause: commit.cause.word(),
+            job: commit.job.map(|job| job.to_string()),
+            bytes: commit.usage.bytes,
+            files: commit.usage.files,
+            changes: changes.map(ChangesView::from),
+        }
+    }
+}
+
+impl From<ChangeList> for ChangesView {
+    fn from(list: ChangeList) -> Self {
+        Self {
+            files: list.files.into_iter().map(FileChangeView::from).collect(),
+            params: list.params.into_iter().map(ParamChangeView::from).collect(),
+        }
+    }
+}
+
+impl From<FileChange> for FileChangeView {
+    fn from(file: FileChange) -> Self {
+        Self { path: file.path.to_string(), kind: file.kind.word(), change: file.change.word(), size: file.size }
+    }
+}
+
+impl From<ParamChange> for ParamChangeView {
+    fn from(param: ParamChange) -> Self {
+        Self { name: param.name, change: param.change.word() }
+    }
+}
+
+/// `GET …/commits`: those that are kept, newest first.
+pub(super) async fn list(
+    State(service): State<Service>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(query): Query<PageQuery>,
+) -> Result<Response, Problem> {
+    require(&caller, Scope::Submit)?;
+    let session = named_session(&service, &caller, &id).await?;
+    let commits = service.commits(&session, page_request(query.limit, query.cursor)?).await?;
+    Ok(with_session_id(&session, Json(ListView::of(commits, |commit| CommitView::of(commit, None)))))
+}
+
+/// `GET …/commits/{n}`: one of them, and what it changed.
+pub(super) async fn show(
+    State(service): State<Service>,
+    caller: Caller,
+    Path((id, number)): Path<(String, u64)>,
+) -> Result<Response, Problem> {
+    require(&caller, Scope::Submit)?;
+    let session = named_session(&service, &caller, &id).await?;
+    let (commit, changes) = service.commit_changes(&session, number).await?;
+    Ok(with_session_id(&session, Json(CommitView::of(commit, Some(changes)))))
+}
+
+/// `GET …/commits/{n}/files/{path}`: a file as of it.
+pub(super) async fn file(
+    State(service): State<Service>,
+    caller: Caller,
+    Path((id, number, path)): Path<(String, u64, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    files::answer(&service, &caller, &id, &path, Some(number), &headers).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RevertForm {
+    to: u64,
+}
+
+/// `POST …/revert`: the session is what it was at a commit, as a new one.
+pub(super) async fn revert(
+    State(service): State<Service>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Json(form): Json<RevertForm>,
+) -> Result<Response, Problem> {
+    require(&caller, Scope::Submit)?;
+    let visit = visit(&service, &caller, &id, &headers).await?;
+    let session = service.revert(&visit, form.to).await?;
+    Ok(changed(&service, &visit, &session))
+}
+
+/// `POST …/commit`: what is uncommitted is kept (R23).
+pub(super) async fn commit(
+    State(service): State<Service>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    require(&caller, Scope::Submit)?;
+    let visit = visit(&service, &caller, &id, &headers).await?;
+    let session = service.commit_transaction(&visit).await?;
+    Ok(changed(&service, &visit, &session))
+}
+
+/// `POST …/rollback`: what is uncommitted is undone (R23).
+pub(super) async fn roll_back(
+    State(service): State<Service>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    require(&caller, Scope::Submit)?;
+    let visit = visit(&service, &caller, &id, &headers).await?;
+    let session = service.roll_back_transaction(&visit).await?;
+    Ok(changed(&service, &visit, &session))
+}
+
+fn changed(service: &Service, visit: &Visit, session: &crate::model::session::Session) -> Response {
+    let key = service.next_key(visit);
+    let view = SessionView::of(session, service.activity(session)).with_key(key.as_ref());
+    accepted(service, visit, with_commit(session.commit, Json(view)))
+}
+
+/// An answer names the commit that it comes from.
+pub(super) fn with_commit(number: u64, answer: impl axum::response::IntoResponse) -> Response {
+    let mut response = answer.into_response();
+    response.headers_mut().insert(SESSION_COMMIT, HeaderValue::from(number));
+    response
+}

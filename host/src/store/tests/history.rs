@@ -1,0 +1,433 @@
+//! Commits that can be read, undone and built upon; explicit transactions; dry
+//! runs. After each step the whole store is checked.
+
+use super::*;
+use crate::model::history::Change;
+use crate::model::history::NewRetention;
+use crate::store::Origin;
+use crate::store::SessionChanges;
+use crate::store::check;
+
+const PIECE: usize = limits::CHUNK_BYTES;
+
+/// A file of so many pieces, no two of them alike.
+fn pieces(count: usize, seed: u8) -> Vec<u8> {
+    (0..count * PIECE).map(|at| (at / 7 + at / PIECE) as u8 ^ seed).collect()
+}
+
+impl Kit {
+    async fn explicit(&self, id: &str) -> Session {
+        self.made(id, TransactionMode::Explicit, None).await.unwrap()
+    }
+
+    async fn fork(&self, id: &str, from: SessionKey, commit: Option<u64>) -> Result<Session, StoreError> {
+        self.made(id, TransactionMode::Job, Some(Origin { session: from, commit })).await
+    }
+
+    async fn made(&self, id: &str, transaction: TransactionMode, from: Option<Origin>) -> Result<Session, StoreError> {
+        let new = NewSession {
+            id: id.parse().unwrap(),
+            owner: owner("ann"),
+            queue: QueueMode::Wait,
+            limits: SessionLimits::default(),
+            terms: Terms::default(),
+            params: BTreeMap::new(),
+            creator: None,
+            keyed: false,
+            transaction,
+            retention: Retention::default(),
+            from,
+            now: now(),
+        };
+        match self.store.create_session(new).await? {
+            Created::New(session) => Ok(session),
+            Created::Again(_) | Created::Exists => panic!("{id} exists"),
+        }
+    }
+
+    async fn set(&self, key: SessionKey, name: &str, value: Option<&str>) {
+        let change = BTreeMap::from([(name.to_owned(), value.map(str::to_owned))]);
+        self.store.write_params(key, change, now()).await.unwrap();
+    }
+
+    async fn at(&self, key: SessionKey) -> Session {
+        self.store.session_by_key(key).await.unwrap().unwrap()
+    }
+
+    /// Everything that can be read of a session as of a commit.
+    async fn all_of(&self, key: SessionKey, commit: Option<u64>) -> (Vec<(String, Vec<u8>)>, BTreeMap<String, String>) {
+        let (page, _) = self.store.files(key, commit, None, Recursive::Yes, all()).await.unwrap();
+        let mut files = Vec::new();
+        for entry in page.items {
+            let bytes = match self.store.file(key, commit, entry.path.clone()).await.unwrap() {
+                Some(content) => bytes_of(content.body),
+                None => Vec::new(),
+            };
+            files.push((format!("{} {}", entry.kind.word(), entry.path), bytes));
+        }
+        (files, self.store.params(key, commit).await.unwrap().0)
+    }
+
+    async fn changes(&self, key: SessionKey, commit: u64) -> Vec<String> {
+        let (_, changes) = self.store.commit_changes(key, commit).await.unwrap();
+        let files = changes.files.iter().map(|file| format!("{:?} {} {}", file.change, file.path, file.size));
+        let params = changes.params.iter().map(|param| format!("{:?} param {}", param.change, param.name));
+        files.chain(params).collect()
+    }
+
+    async fn numbers(&self, key: SessionKey) -> Vec<u64> {
+        let page = self.store.commits(key, all()).await.unwrap();
+        page.items.iter().map(|commit| commit.number).collect()
+    }
+
+    /// Nothing is wrong anywhere in the store.
+    async fn check(&self) {
+        let faults = self.store.read(check::database).await.unwrap();
+        assert_eq!(faults, Vec::<String>::new());
+    }
+}
+
+fn bytes_of(body: Body) -> Vec<u8> {
+    match body {
+        Body::Memory(bytes) => bytes,
+        Body::Spooled(mut file) => {
+            let mut bytes = Vec::new();
+            std::io::Read::read_to_end(&mut file, &mut bytes).unwrap();
+            bytes
+        }
+    }
+}
+
+#[tokio::test]
+async fn r26a_a_commit_reads_as_it_was_made_for_as_long_as_it_is_kept() {
+    let kit = Kit::new().await;
+    let key = kit.session("s").await.key;
+    let mut expected = vec![kit.all_of(key, None).await];
+    for number in 1..=14_u8 {
+        kit.job(key, &format!("j{number}"), &["big", "d", "gone"], |dir| {
+            let mut big = pieces(4, 0);
+            big[usize::from(number % 4) * PIECE] = number;
+            big.truncate(PIECE * 3 + usize::from(number));
+            dir.write("big", big).unwrap();
+            dir.create_dir_all("d").unwrap();
+            dir.write(format!("d/{number}"), [number]).unwrap();
+            if number % 2 == 0 { dir.write("gone", "x").unwrap() } else { drop(dir.remove_file("gone")) }
+        })
+        .await;
+        expected.push(kit.all_of(key, None).await);
+        kit.check().await;
+    }
+    let session = kit.at(key).await;
+    assert_eq!((session.oldest_commit, session.commit), (5, 14));
+    assert_eq!(kit.numbers(key).await, Vec::from_iter((5..=14).rev()));
+    let kit = kit.reopened();
+    for number in 5..=14 {
+        assert_eq!(kit.all_of(key, Some(number)).await, expected[number as usize], "commit {number}");
+    }
+    assert_eq!(kit.changes(key, 6).await, ["Modified big 196614", "Created d/6 1", "Created gone 1"]);
+    assert_eq!(kit.changes(key, 5).await, ["Modified big 196613", "Created d/5 1", "Deleted gone 1"]);
+    for number in [4, 15] {
+        let refused = refused(kit.store.commit_changes(key, number).await);
+        assert_eq!(refused, Refused::NoCommit { number, first: 5, last: 14 });
+    }
+    assert!(kit.store.remove_session(key).await.unwrap());
+    kit.check().await;
+    let left = kit.store.read(|db| Ok(db.query_row("SELECT count(*) FROM blob", [], |row| row.get::<_, i64>(0))?));
+    assert_eq!(left.await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn r26a_a_revert_is_a_new_commit_that_holds_what_the_old_one_held() {
+    let kit = Kit::new().await;
+    let key = kit.session("s").await.key;
+    kit.job(key, "j1", &["a"], |dir| {
+        dir.create_dir("a").unwrap();
+        dir.write("a/big", pieces(3, 1)).unwrap();
+        dir.write("a/small", "1").unwrap();
+    })
+    .await;
+    kit.set(key, "k", Some("1")).await;
+    let before = kit.all_of(key, None).await;
+    let etag = kit.store.file_entry(key, None, path("a/big")).await.unwrap().unwrap().etag;
+    kit.job(key, "j2", &["a/big", "a/small", "a/new"], |dir| {
+        let mut big = pieces(3, 1);
+        big[PIECE] = 77;
+        dir.write("a/big", big).unwrap();
+        dir.remove_file("a/small").unwrap();
+        dir.create_dir("a/small").unwrap();
+        dir.write("a/new", "new").unwrap();
+    })
+    .await;
+    kit.set(key, "k", None).await;
+    kit.set(key, "other", Some("x")).await;
+    let after = kit.all_of(key, None).await;
+    assert_eq!(kit.store.revert(key, 2, now()).await.unwrap(), 6);
+    kit.check().await;
+    assert_eq!(kit.all_of(key, None).await, before);
+    assert_eq!(kit.all_of(key, Some(5)).await, after);
+    assert_eq!(kit.store.file_entry(key, None, path("a/big")).await.unwrap().unwrap().etag, etag);
+    // The working copy follows, and so do the counts.
+    let draft = kit.begin(key).await;
+    assert_eq!(draft.dir().unwrap().read("a/big").unwrap(), pieces(3, 1));
+    assert_eq!(tree_of(&draft.dir().unwrap()), kit.tree(key).await);
+    assert_eq!(draft.usage(), kit.at(key).await.usage);
+    draft.roll_back(Touched::nowhere());
+    // And back again.
+    assert_eq!(kit.store.revert(key, 5, now()).await.unwrap(), 7);
+    assert_eq!(kit.all_of(key, None).await, after);
+    kit.check().await;
+    assert!(matches!(refused(kit.store.revert(key, 8, now()).await), Refused::NoCommit { number: 8, .. }));
+}
+
+#[tokio::test]
+async fn r26a_a_fork_shares_its_content_until_either_side_changes_it() {
+    let kit = Kit::new().await;
+    let key = kit.session("s").await.key;
+    kit.job(key, "j1", &["f"], |dir| dir.write("f", pieces(3, 2)).unwrap()).await;
+    kit.job(key, "j2", &["f"], |dir| dir.write("f", pieces(3, 3)).unwrap()).await;
+    let blobs = async || {
+        let count = kit.store.read(|db| Ok(db.query_row("SELECT count(*) FROM blob", [], |row| row.get::<_, i64>(0))?));
+        count.await.unwrap()
+    };
+    assert_eq!(blobs().await, 6);
+    let old = kit.fork("old", key, Some(1)).await.unwrap();
+    let new = kit.fork("new", key, None).await.unwrap();
+    assert_eq!((blobs().await, new.commit, new.stored_bytes), (6, 0, 3 * PIECE as u64));
+    kit.check().await;
+    assert_eq!(kit.read(old.key, "f").await.unwrap(), pieces(3, 2));
+    assert_eq!(kit.store.params(old.key, None).await.unwrap().0["count"], "1");
+    let tag = async |key| kit.store.file_entry(key, None, path("f")).await.unwrap().unwrap().etag;
+    assert_ne!(tag(old.key).await, tag(new.key).await);
+    kit.put(old.key, "f", b"changed").await.unwrap();
+    kit.check().await;
+    assert_eq!(kit.read(key, "f").await.unwrap(), pieces(3, 3));
+    assert_eq!(kit.all_of(key, Some(1)).await.0[0].1, pieces(3, 2));
+    // The source goes, and what others share stays.
+    assert!(kit.store.remove_session(key).await.unwrap());
+    kit.check().await;
+    assert_eq!(kit.read(new.key, "f").await.unwrap(), pieces(3, 3));
+    assert_eq!(kit.all_of(old.key, Some(0)).await.0[0].1, pieces(3, 2));
+    let refused = refused(kit.fork("none", new.key, Some(9)).await);
+    assert_eq!(refused, Refused::NoCommit { number: 9, first: 0, last: 0 });
+}
+
+#[tokio::test]
+async fn r23_jobs_of_an_explicit_transaction_are_kept_together_or_not_at_all() {
+    let kit = Kit::new().await;
+    let key = kit.explicit("s").await.key;
+    kit.job(key, "j1", &["f", "d"], |dir| {
+        dir.write("f", pieces(2, 1)).unwrap();
+        dir.create_dir("d").unwrap();
+    })
+    .await;
+    kit.set(key, "k", Some("1")).await;
+    // Readers see the last commit; the next job sees what the one before it did.
+    let session = kit.at(key).await;
+    assert_eq!((session.commit, session.uncommitted, session.usage.files), (0, true, 0));
+    assert_eq!(kit.tree(key).await, Vec::<String>::new());
+    let draft = kit.begin(key).await;
+    assert_eq!(draft.dir().unwrap().read("f").unwrap(), pieces(2, 1));
+    assert_eq!((draft.params()["k"].as_str(), draft.usage().files), ("1", 2));
+    draft.roll_back(Touched::nowhere());
+    kit.check().await;
+    assert_eq!(kit.store.commit_transaction(key, now()).await.unwrap(), 1);
+    let committed = kit.all_of(key, None).await;
+    assert_eq!(committed.0.len(), 2);
+    assert_eq!(kit.changes(key, 1).await, ["Created d 0", "Created f 131072", "Created param k"]);
+
+    // The same pieces several times over, and what is made and removed in between.
+    for (number, byte) in [(1, 9), (2, 10), (3, 11)] {
+        kit.job(key, &format!("again{number}"), &["f", "d", "e"], |dir| {
+            let mut bytes = pieces(2, 1);
+            bytes[0] = byte;
+            bytes.truncate(PIECE + usize::from(byte));
+            dir.write("f", bytes).unwrap();
+            if number == 1 {
+                dir.create_dir("e").unwrap()
+            } else {
+                drop(dir.remove_dir("e"))
+            }
+            if number == 2 {
+                dir.remove_dir("d").unwrap()
+            }
+        })
+        .await;
+        kit.set(key, "k", if number == 2 { None } else { Some("2") }).await;
+        kit.check().await;
+    }
+    assert_eq!(kit.all_of(key, None).await, committed);
+    assert_eq!(kit.store.roll_back_transaction(key, now()).await.unwrap(), 1);
+    kit.check().await;
+    let session = kit.at(key).await;
+    assert_eq!((session.commit, session.uncommitted), (1, false));
+    let draft = kit.begin(key).await;
+    assert_eq!(tree_of(&draft.dir().unwrap()), ["directory d 0", "file f 131072"]);
+    assert_eq!(draft.dir().unwrap().read("f").unwrap(), pieces(2, 1));
+    assert_eq!(draft.usage(), session.usage);
+    draft.roll_back(Touched::nowhere());
+    // Nothing to commit makes no commit.
+    assert_eq!(kit.store.commit_transaction(key, now()).await.unwrap(), 1);
+    let other = kit.session("job").await.key;
+    assert_eq!(refused(kit.store.commit_transaction(other, now()).await), Refused::NotExplicit);
+    assert_eq!(refused(kit.store.roll_back_transaction(other, now()).await), Refused::NotExplicit);
+}
+
+#[tokio::test]
+async fn r23_a_restart_rolls_back_what_was_not_committed() {
+    let kit = Kit::new().await;
+    let key = kit.explicit("s").await.key;
+    kit.put(key, "f", b"kept").await.unwrap();
+    kit.store.commit_transaction(key, now()).await.unwrap();
+    let tag = kit.store.file_entry(key, None, path("f")).await.unwrap().unwrap().etag;
+    let lost = kit.put(key, "f", b"lost").await.unwrap();
+    assert_ne!(lost.etag, tag);
+    kit.put(key, "d/g", b"lost too").await.unwrap();
+    assert_eq!(refused(kit.store.revert(key, 0, now()).await), Refused::Uncommitted);
+    let kit = kit.reopened();
+    assert_eq!(kit.store.recover(now()).await.unwrap().rolled_back, 1);
+    kit.check().await;
+    assert_eq!(kit.tree(key).await, ["file f 4"]);
+    assert_eq!(kit.read(key, "f").await.unwrap(), b"kept");
+    assert!(!kit.at(key).await.uncommitted);
+    // A tag that stood for what was undone never stands for anything else.
+    let again = kit.put(key, "f", b"more").await.unwrap();
+    assert!(again.etag != lost.etag && again.etag != tag);
+}
+
+#[tokio::test]
+async fn r23_a_commit_in_the_middle_of_a_job_stays_when_the_rest_goes() {
+    let kit = Kit::new().await;
+    let key = kit.explicit("s").await.key;
+    kit.put(key, "early", b"by an earlier write").await.unwrap();
+    let mut draft = kit.begin(key).await;
+    let dir = draft.dir().unwrap();
+    dir.write("first", "1").unwrap();
+    let params = BTreeMap::from([("k".to_owned(), Some("1".to_owned()))]);
+    draft.commit_so_far("j".parse().unwrap(), paths(&["first"]), params, now()).await.unwrap();
+    assert_eq!((draft.usage().files, draft.params()["k"].as_str()), (2, "1"));
+    dir.write("first", "2").unwrap();
+    dir.write("second", "2").unwrap();
+    draft.roll_back(paths(&["first", "second"]));
+    kit.check().await;
+    assert_eq!(kit.tree(key).await, ["file early 19", "file first 1"]);
+    assert_eq!(kit.read(key, "first").await.unwrap(), b"1");
+    assert_eq!(tree_of(&kit.begin(key).await.dir().unwrap()), kit.tree(key).await);
+}
+
+#[tokio::test]
+async fn r23_a_rollback_in_the_middle_of_a_job_puts_its_directory_back() {
+    let kit = Kit::new().await;
+    let key = kit.explicit("s").await.key;
+    kit.put(key, "kept", b"kept").await.unwrap();
+    kit.store.commit_transaction(key, now()).await.unwrap();
+    kit.put(key, "early", b"by an earlier write").await.unwrap();
+    let (seq, attempt) = kit.running("j").await;
+    let mut draft = kit.begin(key).await;
+    let dir = draft.dir().unwrap();
+    dir.remove_file("kept").unwrap();
+    dir.create_dir("kept").unwrap();
+    dir.write("kept/in", "x").unwrap();
+    draft.roll_back_so_far(paths(&["kept"]), now()).await.unwrap();
+    assert_eq!(tree_of(&dir), ["file kept 4"]);
+    assert_eq!(draft.usage(), crate::model::session::Usage { bytes: 4, files: 1 });
+    dir.write("after", "a").unwrap();
+    kit.commit(draft, seq, attempt, &["after"]).await.unwrap();
+    kit.check().await;
+    kit.store.commit_transaction(key, now()).await.unwrap();
+    assert_eq!(kit.tree(key).await, ["file after 1", "file kept 4"]);
+}
+
+#[tokio::test]
+async fn r26a_a_dry_run_says_what_it_would_change_and_changes_nothing() {
+    let kit = Kit::new().await;
+    let key = kit.session("s").await.key;
+    kit.job(key, "j1", &["a", "b", "d"], |dir| {
+        dir.write("a", "1").unwrap();
+        dir.write("b", "1").unwrap();
+        dir.create_dir("d").unwrap();
+    })
+    .await;
+    let before = kit.all_of(key, None).await;
+    let draft = kit.begin(key).await;
+    let dir = draft.dir().unwrap();
+    dir.write("a", "longer").unwrap();
+    dir.remove_file("b").unwrap();
+    dir.write("d/c", "new").unwrap();
+    let params = BTreeMap::from([
+        ("count".to_owned(), Some("1".to_owned())),
+        ("none".to_owned(), None),
+        ("new".to_owned(), Some("x".to_owned())),
+    ]);
+    let changes = draft.dry_run(paths(&["a", "b", "d/c"]), &params).await.unwrap();
+    let files: Vec<_> = changes.files.iter().map(|file| (file.path.as_str(), file.change, file.size)).collect();
+    assert_eq!(files, [("a", Change::Modified, 6), ("b", Change::Deleted, 1), ("d/c", Change::Created, 3)]);
+    let params: Vec<_> = changes.params.iter().map(|param| (param.name.as_str(), param.change)).collect();
+    assert_eq!(params, [("new", Change::Created)]);
+    assert_eq!(kit.all_of(key, None).await, before);
+    assert_eq!(tree_of(&kit.begin(key).await.dir().unwrap()), kit.tree(key).await);
+    kit.check().await;
+    // On record with its job.
+    let (seq, attempt) = kit.running("j").await;
+    let ending = Ending { changes: Some(changes.clone()), ..ending(Outcome::Succeeded) };
+    kit.store.end(seq, attempt, ending).await.unwrap();
+    let stored =
+        kit.store.writer().enqueue(move |db| Ok(db.execute("UPDATE job SET dry_run = 1 WHERE seq = ?1", [seq.0])?));
+    assert_eq!(stored.await.unwrap(), 1);
+    assert_eq!(kit.store.job_by_seq(seq).await.unwrap().unwrap().changes, Some(changes));
+}
+
+#[tokio::test]
+async fn r26a_commits_go_when_they_are_too_many_too_old_or_too_large() {
+    let kit = Kit::new().await;
+    let key = kit.session("s").await.key;
+    for number in 0..6_u8 {
+        kit.put(key, "f", &pieces(1, number)).await.unwrap();
+    }
+    let retain = async |commits, age, at| {
+        let retention = NewRetention { commits, age };
+        let changes = SessionChanges { retention, ..SessionChanges::default() };
+        kit.store.change_session(key, changes, Timestamp::from_micros(at)).await.unwrap();
+    };
+    retain(Some(3), None, NOW).await;
+    assert_eq!(kit.numbers(key).await, [6, 5, 4]);
+    kit.check().await;
+    retain(None, Some(Some(Duration::from_secs(60))), NOW).await;
+    let (soon, late) = (Timestamp::from_micros(NOW + 59_000_000), Timestamp::from_micros(NOW + 60_000_000));
+    assert_eq!(kit.store.forget_old_commits(soon, 10).await.unwrap(), 0);
+    assert_eq!(kit.store.forget_old_commits(late, 10).await.unwrap(), 1);
+    assert_eq!(kit.store.forget_old_commits(late, 10).await.unwrap(), 0);
+    assert_eq!(kit.numbers(key).await, [6]);
+    kit.check().await;
+    assert_eq!(kit.read(key, "f").await.unwrap(), pieces(1, 5));
+
+    // Together they take no more than the session itself may.
+    let limits = SessionLimits { bytes: 3 * PIECE as u64, files: 10 };
+    let key = kit.limited_session("small", limits).await.key;
+    for number in 0..6_u8 {
+        kit.put(key, "f", &pieces(2, number)).await.unwrap();
+        kit.check().await;
+        let stored = kit.at(key).await.stored_bytes;
+        assert!(stored <= 2 * limits.bytes, "{stored} bytes");
+    }
+    assert_eq!(kit.numbers(key).await.len(), 2);
+}
+
+#[tokio::test]
+async fn r26_a_hole_takes_no_bytes_and_reads_as_zeros() {
+    let kit = Kit::new().await;
+    let key = kit.session("s").await.key;
+    kit.job(key, "j1", &["sparse"], |dir| {
+        let file = dir.create("sparse").unwrap().into_std();
+        file.set_len(100 * PIECE as u64 + 5).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, b"end", 100 * PIECE as u64).unwrap();
+    })
+    .await;
+    let session = kit.at(key).await;
+    assert_eq!((session.usage.bytes, session.stored_bytes), (100 * PIECE as u64 + 5, 5));
+    let mut expected = vec![0; 100 * PIECE + 5];
+    expected[100 * PIECE..][..3].copy_from_slice(b"end");
+    assert_eq!(kit.read(key, "sparse").await.unwrap(), expected);
+    let kit = kit.reopened();
+    assert_eq!(kit.begin(key).await.dir().unwrap().read("sparse").unwrap(), expected);
+    kit.check().await;
+}

@@ -1,0 +1,61 @@
+//! The tip of a session: where its writes stand, committed or not.
+
+use rusqlite::Connection;
+use rusqlite::Row;
+
+use crate::model::session::SessionKey;
+use crate::model::session::Usage;
+use crate::store::error::Refused;
+use crate::store::error::StoreError;
+use crate::store::nodes::FileNumber;
+use crate::store::rows;
+
+/// Where the writes to a session stand, committed or not.
+#[derive(Clone, Debug)]
+pub(super) struct Tip {
+    pub(super) step: i64,
+    /// The last step that changed a file, directory or link.
+    pub(super) tree_version: i64,
+    pub(super) usage: Usage,
+    pub(super) next_file: FileNumber,
+    pub(super) stored_bytes: u64,
+    pub(super) past_bytes: u64,
+}
+
+impl Tip {
+    pub(super) fn of(db: &Connection, key: SessionKey) -> Result<Tip, StoreError> {
+        let found = rows::one(db, "SELECT * FROM session WHERE key = ?1", [key.0], tip)?;
+        found.ok_or(StoreError::Refused(Refused::SessionGone))
+    }
+
+    /// New rows of `chunk` take so many bytes.
+    pub(super) fn stored(&mut self, bytes: u64) {
+        self.stored_bytes += bytes;
+    }
+
+    /// Rows of `chunk` that took so many bytes are gone.
+    pub(super) fn freed(&mut self, bytes: u64) {
+        self.stored_bytes = self.stored_bytes.saturating_sub(bytes);
+    }
+
+    /// Rows of `chunk` that take so many bytes are past.
+    pub(super) fn past(&mut self, bytes: u64) {
+        self.past_bytes += bytes;
+    }
+
+    /// Such rows are not past any more.
+    pub(super) fn not_past(&mut self, bytes: u64) {
+        self.past_bytes = self.past_bytes.saturating_sub(bytes);
+    }
+}
+
+fn tip(row: &Row<'_>) -> Result<Tip, StoreError> {
+    Ok(Tip {
+        step: row.get("step")?,
+        tree_version: row.get("tree_version")?,
+        usage: Usage { bytes: rows::number(row, "used_bytes")?, files: rows::number(row, "used_files")? },
+        next_file: row.get("next_file")?,
+        stored_bytes: rows::number(row, "stored_bytes")?,
+        past_bytes: rows::number(row, "past_bytes")?,
+    })
+}

@@ -1,0 +1,61 @@
+//! From the tables of an older server to those of this one.
+//!
+//! Promise: an upgrade is one transaction. A crash in it leaves the old tables,
+//! and a server that finds them does it again.
+
+use rusqlite::Connection;
+
+use crate::limits::HISTORY_DEFAULT;
+use crate::store::error::StoreError;
+use crate::store::schema::JOB_CHANGES;
+use crate::store::schema::SESSIONS;
+
+/// Version 1 kept no history: each session begins one at its last commit. Its
+/// pieces of files lay in `chunk` itself.
+pub(super) fn from_1(db: &Connection) -> Result<(), StoreError> {
+    db.execute_batch(
+        "DROP INDEX session_expiry;
+         DROP INDEX session_state;
+         DROP INDEX session_marked;
+         DROP INDEX session_creator;
+         DROP INDEX node_link;
+         ALTER TABLE session RENAME TO session_1;
+         ALTER TABLE param RENAME TO param_1;
+         ALTER TABLE node RENAME TO node_1;
+         ALTER TABLE chunk RENAME TO chunk_1;",
+    )?;
+    db.execute_batch(SESSIONS)?;
+    db.execute_batch(&format!(
+        "INSERT INTO session (key, tenant, principal, id, state, queue, mode, limit_bytes, limit_files, kept_bytes,
+             kept_files, used_bytes, used_files, version, oldest, uncommitted, step, tree_version, next_file,
+             stored_bytes, past_bytes, history_commits, created_at, last_used_at, idle_timeout_us, lifetime_us,
+             expires_at, creator, key_number)
+         SELECT key, tenant, principal, id, state, queue, 'job', limit_bytes, limit_files, used_bytes,
+             used_files, used_bytes, used_files, version, version, 0, version, tree_version,
+             (SELECT coalesce(max(id), 0) + 1 FROM node_1), used_bytes, 0, {HISTORY_DEFAULT}, created_at,
+             last_used_at, idle_timeout_us, lifetime_us, expires_at, creator, key_number
+         FROM session_1;
+         -- A number that was given is never given again, also if its session is gone.
+         DELETE FROM sqlite_sequence WHERE name = 'session';
+         INSERT INTO sqlite_sequence (name, seq) SELECT 'session', seq FROM sqlite_sequence WHERE name = 'session_1';
+         INSERT INTO session_commit (session, number, at, cause, bytes, files)
+         SELECT key, version, last_used_at, 'upgraded', used_bytes, used_files FROM session_1;
+         INSERT INTO param (session, name, until, since, value)
+         SELECT session, name, 0, version, value FROM param_1 JOIN session_1 ON key = session;
+         INSERT INTO node (session, path, until, since, file, kind, size_bytes, modified_ns, stamp, target)
+         SELECT session, path, 0, version, id, kind, size_bytes, modified_ns, version, target
+         FROM node_1 JOIN session_1 ON key = session;
+         INSERT INTO blob (id, bytes) SELECT rowid, bytes FROM chunk_1;
+         INSERT INTO chunk (session, file, idx, until, since, length, hash, blob)
+         SELECT session, node, idx, 0, version, length(bytes), chunk_1.hash, chunk_1.rowid
+         FROM chunk_1 JOIN node_1 ON id = node JOIN session_1 ON key = session;
+         DROP TABLE chunk_1;
+         DROP TABLE node_1;
+         DROP TABLE param_1;
+         DROP TABLE session_1;
+         ALTER TABLE job ADD COLUMN dry_run INTEGER NOT NULL DEFAULT 0;
+         {JOB_CHANGES}
+         UPDATE schema_version SET version = 2;"
+    ))?;
+    Ok(())
+}
