@@ -14,7 +14,7 @@ pub mod touched;
 pub mod params;
 pub mod session;
 pub mod history;
-pub mod association;
+pub mod life;
 pub mod expiry;
 pub mod rolling_key;
 pub mod job;

@@ -1,17 +1,6 @@
 //! Sessions: a directory, parameters and a queue under one id.
 //!
-//! ```text
-//!   created ──► Active ──drop, a job is running──► Marked ──that job ended──► Gone
-//!                │  ▲ └───────────drop, none is running─────────────────────────▲
-//!           rename  the job ended well: the old id is gone                      │
-//!                ▼  │                                                           │
-//!              Pending ──the job did not end well: the new id is gone───────────┘
-//! ```
-//!
-//! A marked session takes no new job and no new write (R19). *Pending* is what
-//! the new id of a session is while the job that renames it runs: requests may
-//! wait under it and none may start (R15). How a running job brings that about is
-//! [`association`](super::association).
+//! Not here: what may happen to one, and what comes of it ([`life`](super::life)).
 
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
@@ -29,14 +18,14 @@ use crate::model::rolling_key::KeyNumber;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionKey(pub i64);
 
-/// The life of a session.
+/// How a session looks from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SessionState {
     /// Jobs run in it.
     Active,
     /// Under this id the session will be when the job that renames it ends well.
     Pending,
-    /// Dropped while a job ran in it: gone when that job has stopped.
+    /// It is about to go, and takes no new request.
     Marked,
     /// Its id, files and parameters exist no more.
     Gone,
@@ -65,49 +54,7 @@ impl ListedState {
     }
 }
 
-/// What may happen to a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SessionStep {
-    /// Dropped from outside, while no job ran in it.
-    DropIdle,
-    /// Dropped from outside, while a job ran in it.
-    DropRunning,
-    /// The last job that ran in it has ended.
-    LastJobEnded,
-    /// The job that renames it has ended well.
-    Renamed,
-    /// The job that renames it has ended in any other way.
-    RenameFailed,
-}
-
-/// A step that a session in that state cannot take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a session that is {state:?} cannot take the step {step:?}")]
-pub struct IllegalSessionStep {
-    state: SessionState,
-    step: SessionStep,
-}
-
 impl SessionState {
-    /// The state after `step`, or why there is none.
-    pub fn after(self, step: SessionStep) -> Result<SessionState, IllegalSessionStep> {
-        use SessionState::*;
-        use SessionStep::*;
-        match (self, step) {
-            (Active | Marked, DropIdle) => Ok(Gone),
-            (Active | Marked, DropRunning) => Ok(Marked),
-            // An active session outlives its jobs.
-            (Active, LastJobEnded) => Ok(Active),
-            (Marked, LastJobEnded) => Ok(Gone),
-            (Pending, Renamed) => Ok(Active),
-            // A session that is dropped takes its pending one with it.
-            (Pending, RenameFailed | DropIdle | DropRunning) => Ok(Gone),
-            (Pending, LastJobEnded) | (Active | Marked, Renamed | RenameFailed) | (Gone, _) => {
-                Err(IllegalSessionStep { state: self, step })
-            }
-        }
-    }
-
     /// Whether new jobs and writes may enter.
     pub fn takes_requests(self) -> bool {
         matches!(self, SessionState::Active)
@@ -187,41 +134,9 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::SessionState::*;
-    use super::SessionStep::*;
-    use super::*;
-
-    #[track_caller]
-    fn check(steps: &[SessionStep], expected: Option<SessionState>) {
-        let end = steps.iter().try_fold(Active, |state, step| state.after(*step));
-        assert_eq!(end.ok(), expected, "{steps:?}");
-    }
 
     #[test]
-    fn r19_a_dropped_session_is_gone_when_its_job_has_stopped() {
-        check(&[DropIdle], Some(Gone));
-        check(&[DropRunning], Some(Marked));
-        check(&[DropRunning, LastJobEnded], Some(Gone));
-        check(&[DropRunning, DropRunning, LastJobEnded], Some(Gone));
-        check(&[LastJobEnded], Some(Active));
-    }
-
-    #[test]
-    fn r15_r16_a_pending_session_becomes_active_or_goes() {
-        assert_eq!(Pending.after(Renamed), Ok(Active));
-        assert_eq!(Pending.after(RenameFailed), Ok(Gone));
-        assert_eq!(Pending.after(DropRunning), Ok(Gone));
-        assert!(Active.after(Renamed).is_err());
-    }
-
-    #[test]
-    fn nothing_happens_to_a_session_that_is_gone() {
-        check(&[DropIdle, DropIdle], None);
-        check(&[DropIdle, LastJobEnded], None);
-        check(&[DropRunning, LastJobEnded, DropRunning], None);
-    }
-
-    #[test]
-    fn r19_a_marked_session_is_unusable_at_once() {
+    fn r15_r19_only_an_active_session_takes_requests() {
         assert!(Active.takes_requests());
         assert!(!Marked.takes_requests());
         assert!(!Pending.takes_requests());

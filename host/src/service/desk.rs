@@ -1,8 +1,9 @@
 //! The desk at which a running job asks for changes to sessions.
 //!
 //! Comes in: a guest's wish, through the engine.
-//! Goes out: to [`Association`], which decides purely; then to the store, the
-//! lanes and the [`Names`](super::names::Names) for what has to be done.
+//! Goes out: to [`SessionLife`](crate::model::life::SessionLife), which decides
+//! purely; then to the store, the lanes and the [`Names`](super::names::Names) for
+//! what has to be done.
 //!
 //! Promise: what a creator does is durable before the guest is told (R13, R14).
 //! What a job inside a session asks for is held here until its end and is gone
@@ -21,19 +22,16 @@ use crate::engine::SoFar;
 use crate::engine::Stand;
 use crate::ids::JobId;
 use crate::ids::SessionId;
-use crate::model::association::Association;
-use crate::model::association::Effect;
-use crate::model::association::Plan;
-use crate::model::association::Unfit;
-use crate::model::association::Wish;
 use crate::model::caller::Owner;
 use crate::model::expiry::Terms;
 use crate::model::history::Retention;
 use crate::model::history::TransactionMode;
 use crate::model::job::JobSeq;
+use crate::model::life::Effect;
+use crate::model::life::Move;
+use crate::model::life::Unfit;
 use crate::model::params::ParamMap;
 use crate::model::session::QueueMode;
-use crate::model::session::Session;
 use crate::model::session::SessionKey;
 use crate::model::session::SessionLimits;
 use crate::queue::lanes::LaneKey;
@@ -56,24 +54,20 @@ pub(super) struct Desk {
     service: Service,
     owner: Owner,
     seq: JobSeq,
+    /// Knows the session that the job is in, and how that stands.
     live: Arc<LiveJob>,
-    /// The session that the job began in.
-    began_in: Option<SessionKey>,
     job: JobId,
     /// Whether nothing that the job does is to be kept.
     dry_run: bool,
-    standing: Mutex<Standing>,
+    held: Mutex<Held>,
     /// What the guest works in; not here while a call about its transaction is
     /// under way, and lost if the guest is stopped in the middle of one.
     draft: Mutex<Option<Draft>>,
 }
 
-/// How the job stands now, and what it holds for that.
+/// What the job holds for what it did to its session, or plans.
 #[derive(Default)]
-struct Standing {
-    association: Association,
-    /// A creator's session.
-    created: Option<SessionKey>,
+struct Held {
     /// A creator's place at the head of its session's lane.
     head: Option<Head>,
     /// The place on which those wait who named the pending session.
@@ -94,31 +88,17 @@ struct Pending {
     _place: Place,
 }
 
-/// What the end of a job has to see to.
-pub(super) enum Ends {
-    /// The session, if there is one, stays what it is.
-    AsItBegan,
-    /// The session takes the id under which it is pending.
-    Renamed { to: SessionId },
-    /// The session goes.
-    Deleted,
-    /// The job's directory becomes that of the session which it created.
-    Created { session: SessionKey },
-}
-
 impl Desk {
-    pub(super) fn new(service: &Service, queued: &QueuedJob, live: &Arc<LiveJob>, session: Option<&Session>) -> Self {
-        let association = Association::begin(session.map(|session| session.id.clone()));
+    pub(super) fn new(service: &Service, queued: &QueuedJob, live: &Arc<LiveJob>) -> Self {
         Self {
             service: service.clone(),
             owner: queued.job.owner.clone(),
             seq: queued.seq,
             live: Arc::clone(live),
-            began_in: session.map(|session| session.key),
             job: queued.job.id.clone(),
             dry_run: queued.job.dry_run,
+            held: Mutex::default(),
             draft: Mutex::default(),
-            standing: Mutex::new(Standing { association, ..Standing::default() }),
         }
     }
 
@@ -132,45 +112,33 @@ impl Desk {
         self.draft().take()
     }
 
-    /// What a good end of the job has to see to.
-    pub(super) fn ends(&self) -> Ends {
-        let standing = self.standing();
-        match (&standing.association, standing.created) {
-            (Association::Creator { .. }, Some(session)) => Ends::Created { session },
-            (Association::Inside { plan: Plan::Rename { to }, .. }, _) => Ends::Renamed { to: to.clone() },
-            (Association::Inside { plan: Plan::Delete, .. }, _) => Ends::Deleted,
-            (Association::Outside | Association::Creator { .. }, _)
-            | (Association::Inside { plan: Plan::Stay, .. }, _) => Ends::AsItBegan,
-        }
-    }
-
-    /// The session that the job created and did not delete.
-    pub(super) fn created(&self) -> Option<SessionKey> {
-        self.standing().created
-    }
-
     /// Decides about a wish, does what it takes, and says where the job is then.
-    /// A guest has one call under way at most, so nobody else decides meanwhile.
-    async fn grant(&self, wish: Wish) -> Result<Option<SessionId>, DeskRefusal> {
-        let (next, effect) = self.standing().association.after(wish)?;
+    /// A guest has one call under way at most, so no other wish is decided on
+    /// meanwhile. But its session may be dropped: so the move is made after the
+    /// work, and refused then.
+    async fn grant(&self, wish: Move) -> Result<Option<SessionId>, DeskRefusal> {
+        let (_, effect) = self.live.life().after(&wish)?;
+        let mut session = self.live.session();
         match effect {
+            Effect::Make { id } => session = Some(self.make(id).await?),
+            Effect::RenameNow { to } => self.rename_now(to).await?,
+            Effect::DeleteNow => session = self.delete_now().await?,
+            Effect::Reserve { id } => self.reserve(id).await?,
+            Effect::Free => self.held().pending = None,
+            Effect::Mark => self.mark(),
             Effect::Nothing => {}
-            Effect::Make { session } => self.make(session).await?,
-            Effect::RenameNow { to, .. } => self.rename_now(to).await?,
-            Effect::DeleteNow { .. } => self.delete_now().await?,
-            Effect::Reserve { id, .. } => {
-                let pending = self.reserve(id).await?;
-                self.standing().pending = Some(pending);
-            }
-            Effect::Free { .. } => self.standing().pending = None,
-            Effect::Mark { .. } => self.mark(),
+            // What only the end of a job takes, or somebody outside.
+            Effect::Unmark
+            | Effect::Keep
+            | Effect::KeepUnder { .. }
+            | Effect::Adopt
+            | Effect::Remove
+            | Effect::Stop => return Err(DeskRefusal::Failed),
         }
-        let mut standing = self.standing();
-        standing.association = next;
-        Ok(standing.association.session().cloned())
+        Ok(self.live.move_on(&wish, session)?.id().cloned())
     }
 
-    async fn make(&self, id: SessionId) -> Result<(), DeskRefusal> {
+    async fn make(&self, id: SessionId) -> Result<SessionKey, DeskRefusal> {
         let lane = self.lane(id);
         let hold = self.hold(&lane, None)?;
         let new = NewSession {
@@ -195,49 +163,47 @@ impl Desk {
             Created::Exists => return Err(DeskRefusal::Exists),
         };
         drop(hold);
-        self.live.enter(Some(session.key));
-        let mut standing = self.standing();
-        (standing.created, standing.head) = (Some(session.key), Some(head));
-        Ok(())
+        self.held().head = Some(head);
+        Ok(session.key)
     }
 
     async fn rename_now(&self, to: SessionId) -> Result<(), DeskRefusal> {
-        let session = self.created().ok_or(DeskRefusal::NoSession)?;
+        let session = self.live.session().ok_or(DeskRefusal::NoSession)?;
         let lane = self.lane(to);
         let hold = self.hold(&lane, Some(session))?;
         let head = self.head_of(lane.clone());
         self.service.inner.store.rename_session(session, lane.session).await.map_err(refusal)?;
         drop(hold);
         // Those who waited under the old id are released (R17).
-        self.standing().head = Some(head);
+        self.held().head = Some(head);
         Ok(())
     }
 
-    async fn delete_now(&self) -> Result<(), DeskRefusal> {
-        let session = self.created().ok_or(DeskRefusal::NoSession)?;
+    /// Leaves the job in no session.
+    async fn delete_now(&self) -> Result<Option<SessionKey>, DeskRefusal> {
+        let session = self.live.session().ok_or(DeskRefusal::NoSession)?;
         self.service.inner.store.remove_session(session).await.map_err(refusal)?;
-        self.live.enter(None);
-        let mut standing = self.standing();
-        (standing.created, standing.head) = (None, None);
-        Ok(())
+        self.held().head = None;
+        Ok(None)
     }
 
-    async fn reserve(&self, id: SessionId) -> Result<Pending, DeskRefusal> {
+    async fn reserve(&self, id: SessionId) -> Result<(), DeskRefusal> {
         let lane = self.lane(id);
-        let hold = self.hold(&lane, self.began_in)?;
+        let hold = self.hold(&lane, self.live.session())?;
         let place = self.service.inner.lanes.join_front(lane.clone());
         // The id is held, so nobody can make such a session after this look.
         let store = &self.service.inner.store;
         if store.is_named(&lane.owner, &lane.session).await.map_err(refusal)? {
             return Err(DeskRefusal::Exists);
         }
-        Ok(Pending { _hold: hold, _place: place })
+        self.held().pending = Some(Pending { _hold: hold, _place: place });
+        Ok(())
     }
 
     fn mark(&self) {
-        let mut standing = self.standing();
-        standing.pending = None;
-        standing.leaving = self.began_in.map(|session| self.service.inner.names.leave(session));
+        let mut held = self.held();
+        held.pending = None;
+        held.leaving = self.live.session().map(|session| self.service.inner.names.leave(session));
     }
 
     fn head_of(&self, lane: LaneKey) -> Head {
@@ -279,9 +245,9 @@ impl Desk {
         self.draft.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn standing(&self) -> MutexGuard<'_, Standing> {
+    fn held(&self) -> MutexGuard<'_, Held> {
         // Nothing here panics while it holds the lock, and no await lies in between.
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -289,15 +255,15 @@ impl Desk {
 impl SessionDesk for Desk {
     async fn create(&self, id: Option<SessionId>) -> Result<Option<SessionId>, DeskRefusal> {
         self.must_keep("make a session")?;
-        self.grant(Wish::Create(id.unwrap_or_else(SessionId::random))).await
+        self.grant(Move::Create(id.unwrap_or_else(SessionId::random))).await
     }
 
     async fn rename(&self, to: SessionId) -> Result<Option<SessionId>, DeskRefusal> {
-        self.grant(Wish::Rename(to)).await
+        self.grant(Move::Rename(to)).await
     }
 
     async fn delete(&self) -> Result<Option<SessionId>, DeskRefusal> {
-        self.grant(Wish::Delete).await
+        self.grant(Move::Delete).await
     }
 
     async fn commit(&self, so_far: SoFar) -> Result<Stand, DeskRefusal> {
@@ -317,7 +283,9 @@ impl From<Unfit> for DeskRefusal {
         match unfit {
             Unfit::NoSession => DeskRefusal::NoSession,
             Unfit::InSession => DeskRefusal::Exists,
-            Unfit::Deleted => DeskRefusal::NotFound,
+            Unfit::Deleted | Unfit::Dropped => DeskRefusal::NotFound,
+            // Only those outside are told so.
+            Unfit::AtWork => DeskRefusal::Failed,
         }
     }
 }

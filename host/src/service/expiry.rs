@@ -18,6 +18,8 @@ use tokio::time::MissedTickBehavior;
 use crate::clock::Timestamp;
 use crate::limits;
 use crate::model::expiry::Verdict;
+use crate::model::life::Move;
+use crate::model::life::SessionLife;
 use crate::model::session::Session;
 use crate::model::session::SessionKey;
 use crate::service::Service;
@@ -102,7 +104,10 @@ impl Service {
             let busy = self.inner.lanes.length(&lane_of(session)).busy;
             match session.terms.verdict(session.life(), now, busy) {
                 Verdict::Keep => {}
-                Verdict::Expire => expired.push(session.key),
+                Verdict::Expire if SessionLife::on_record(session).after(&Move::DropIdle).is_ok() => {
+                    expired.push(session.key);
+                }
+                Verdict::Expire => {}
                 Verdict::Drop => lapsed.push(session),
             }
         }

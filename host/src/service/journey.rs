@@ -155,14 +155,15 @@ impl Service {
         let in_lane = lane.map(|lane| self.inner.live.take_lane(lane, live));
         let slot = self.unless_stopped(live, self.inner.slots.take()).await?;
         let session = self.session_at_start(job, has_lane).await?;
-        live.enter(session.as_ref().map(|session| session.key));
+        live.enter(session.as_ref());
 
         live.step(Step::Start).map_err(|_| Halt::Cancelled)?;
         let attempt = self.claim(walk, session.is_some()).await?;
-        let desk = Arc::new(Desk::new(self, &walk.queued, live, session.as_ref()));
+        let desk = Arc::new(Desk::new(self, &walk.queued, live));
         let ended = self.run_guest(walk, attempt, session.as_ref(), &desk, slot).await;
 
-        for session in session.iter().map(|session| session.key).chain(desk.created()) {
+        let began_in = session.map(|session| session.key);
+        for session in began_in.into_iter().chain(live.session().filter(|now| Some(*now) != began_in)) {
             self.remove_if_marked(session).await?;
         }
         // What the job held of other lanes goes before its turn, as it came after it.
@@ -230,7 +231,7 @@ impl Service {
             ran.stdout.passed_on = client.passed_on();
             ran.stdout.truncated = ran.outcome.reason() == Some(Reason::OutputLimit) && !ran.stderr.truncated;
         }
-        self.settle(walk, attempt, draft, ran, desk).await
+        self.settle(walk, attempt, draft, ran).await
     }
 
     /// Everything that the run needs; or, since the job counts as started, the

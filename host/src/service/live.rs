@@ -21,6 +21,11 @@ use crate::model::caller::Owner;
 use crate::model::job::IllegalStep;
 use crate::model::job::Stage;
 use crate::model::job::Step;
+use crate::model::life::Effect;
+use crate::model::life::Move;
+use crate::model::life::SessionLife;
+use crate::model::life::Unfit;
+use crate::model::session::Session;
 use crate::model::session::SessionKey;
 use crate::queue::lanes::LaneKey;
 
@@ -29,6 +34,14 @@ use crate::queue::lanes::LaneKey;
 pub struct JobKey {
     pub owner: Owner,
     pub id: JobId,
+}
+
+/// Where a job is, and how its session stands meanwhile: what the job has done
+/// to it or plans, and whether somebody has dropped it.
+#[derive(Default)]
+struct Place {
+    session: Option<SessionKey>,
+    life: SessionLife,
 }
 
 /// A job that has not ended.
@@ -40,7 +53,7 @@ pub struct LiveJob {
     pub stop: CancellationToken,
     stage: Mutex<Stage>,
     /// The session that it is in; known from just before it starts.
-    session: Mutex<Option<SessionKey>>,
+    place: Mutex<Place>,
     /// Why it was cancelled, once it was.
     cancelled: Mutex<Option<&'static str>>,
     ended: watch::Sender<bool>,
@@ -54,7 +67,7 @@ impl LiveJob {
             live: Arc::new(Live::new(output_bytes)),
             stop: CancellationToken::new(),
             stage: Mutex::new(Stage::Queued),
-            session: Mutex::new(None),
+            place: Mutex::default(),
             cancelled: Mutex::new(None),
             ended: watch::Sender::new(false),
         }
@@ -89,14 +102,42 @@ impl LiveJob {
         let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
-    /// Notes which session the job is in.
-    pub fn enter(&self, session: Option<SessionKey>) {
-        *lock(&self.session) = session;
+    /// Notes in which session the job begins, if in any.
+    pub fn enter(&self, session: Option<&Session>) {
+        let life = session.map(SessionLife::on_record).unwrap_or_default();
+        *lock(&self.place) = Place { session: session.map(|session| session.key), life };
+    }
+
+    /// The session that the job is in.
+    pub fn session(&self) -> Option<SessionKey> {
+        lock(&self.place).session
+    }
+
+    /// How that session stands.
+    pub fn life(&self) -> SessionLife {
+        lock(&self.place).life.clone()
+    }
+
+    /// Moves the life of its session on, or says why it cannot be moved. After it
+    /// the job is in `session`.
+    pub fn move_on(&self, step: &Move, session: Option<SessionKey>) -> Result<SessionLife, Unfit> {
+        let mut place = lock(&self.place);
+        let (life, _) = place.life.after(step)?;
+        *place = Place { session, life };
+        Ok(place.life.clone())
+    }
+
+    /// Notes that its session was dropped from outside, and says what that takes.
+    pub fn lose_session(&self) -> Result<Effect, Unfit> {
+        let mut place = lock(&self.place);
+        let (life, effect) = place.life.after(&Move::DropRunning)?;
+        place.life = life;
+        Ok(effect)
     }
 
     /// Whether its guest runs, or what it did is being kept, in that session.
     pub fn runs_in(&self, session: SessionKey) -> bool {
-        self.is_running() && *lock(&self.session) == Some(session)
+        self.is_running() && self.session() == Some(session)
     }
 
     fn is_running(&self) -> bool {

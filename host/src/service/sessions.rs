@@ -10,6 +10,9 @@ use crate::model::expiry::Life;
 use crate::model::expiry::Terms;
 use crate::model::history::Retention;
 use crate::model::history::TransactionMode;
+use crate::model::life::Effect;
+use crate::model::life::Move;
+use crate::model::life::SessionLife;
 use crate::model::params::ParamMap;
 use crate::model::session::ListedState;
 use crate::model::session::QueueMode;
@@ -17,7 +20,6 @@ use crate::model::session::Session;
 use crate::model::session::SessionKey;
 use crate::model::session::SessionLimits;
 use crate::model::session::SessionState;
-use crate::model::session::SessionStep;
 use crate::queue::lanes::LaneKey;
 use crate::service::Service;
 use crate::service::refusal::Refusal;
@@ -142,6 +144,9 @@ impl Service {
     /// one are released.
     async fn rename_session(&self, visit: &Visit, to: SessionId) -> Result<(), Refusal> {
         let (session, access) = (&visit.session, visit.access);
+        // What holds of the session now holds when it has the turn, or it is refused there.
+        let renamed = SessionLife::on_record(session).after(&Move::RenameIdle(to.clone()));
+        renamed.map_err(|_| Refusal::NoSession(session.id.clone()))?;
         let lane = LaneKey { owner: session.owner.clone(), session: to };
         let taken = format!("you have a session with the id `{}` already; choose another id", lane.session);
         let (names, lanes) = (self.inner.names.clone(), self.inner.lanes.clone());
@@ -254,9 +259,12 @@ impl Service {
             return Err(Refusal::NoSession(session.id.clone()));
         }
         let running = self.inner.live.running_in(&lane_of(session), session.key);
-        let step = if running.is_some() { SessionStep::DropRunning } else { SessionStep::DropIdle };
-        let next = session.state.after(step).map_err(|_| Refusal::NoSession(session.id.clone()))?;
-        tracing::info!(session = %session.id, tenant = %session.owner.tenant, ?next, why, "a session goes");
+        let effect = match &running {
+            Some(job) => job.lose_session(),
+            None => SessionLife::on_record(session).after(&Move::DropIdle).map(|(_, effect)| effect),
+        };
+        let effect = effect.map_err(|_| Refusal::NoSession(session.id.clone()))?;
+        tracing::info!(session = %session.id, tenant = %session.owner.tenant, ?effect, why, "a session goes");
         let Some(job) = running else {
             self.inner.store.remove_session(session.key).await?;
             return Ok(Dropped::Gone);
@@ -266,11 +274,11 @@ impl Service {
         Ok(Dropped::Stopping)
     }
 
-    /// Called by the last job of a session that was dropped while it ran.
+    /// Removes a session that was dropped while a job ran in it; called by that
+    /// job. What else its end takes was in its commit, or is nothing.
     pub(super) async fn remove_if_marked(&self, key: SessionKey) -> Result<(), StoreError> {
         let Some(session) = self.inner.store.session_by_key(key).await? else { return Ok(()) };
-        let next = session.state.after(SessionStep::LastJobEnded);
-        if next == Ok(SessionState::Gone) {
+        if matches!(SessionLife::on_record(&session).after(&Move::EndBadly), Ok((_, Effect::Remove))) {
             self.inner.store.remove_session(key).await?;
         }
         Ok(())

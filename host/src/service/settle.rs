@@ -10,13 +10,13 @@ use crate::engine::Ran;
 use crate::model::job::Printed;
 use crate::model::job::Spent;
 use crate::model::job::Step;
+use crate::model::life::Effect;
+use crate::model::life::Move;
 use crate::model::outcome::Outcome;
 use crate::model::outcome::Reason;
 use crate::model::params::ParamChanges;
 use crate::model::touched::Touched;
 use crate::service::Service;
-use crate::service::desk::Desk;
-use crate::service::desk::Ends;
 use crate::service::journey::Halt;
 use crate::service::journey::Walk;
 use crate::service::live::LiveJob;
@@ -36,7 +36,6 @@ impl Service {
         attempt: u32,
         draft: Option<Draft>,
         ran: Ran,
-        desk: &Desk,
     ) -> Result<Outcome, Halt> {
         let (live, outcome) = (walk.live(), ran.outcome);
         let step = if outcome == Outcome::Succeeded { Step::Return } else { Step::Fail };
@@ -61,7 +60,7 @@ impl Service {
         let did = (ran.touched, ran.params);
         let kept = match walk.queued.job.dry_run {
             true => self.try_out(walk, attempt, &ending, draft, did).await,
-            false => self.commit(walk, attempt, &ending, draft, did, desk.ends()).await,
+            false => self.commit(walk, attempt, &ending, draft, did).await,
         };
         let Err(error) = kept else {
             self.step_past_commit(live, Step::Stored);
@@ -110,11 +109,13 @@ impl Service {
         ending: &Ending,
         draft: Draft,
         (touched, params): (Touched, ParamChanges),
-        ends: Ends,
     ) -> Result<(), CommitError> {
         let (mut seq, mut attempt) = (walk.queued.seq, attempt);
-        let (draft, touched, fate) = match (ends, &walk.record) {
-            (Ends::Created { session }, record) => {
+        // Refused only to a job whose session was dropped (R19).
+        let (_, effect) = walk.live().life().after(&Move::EndWell).map_err(|_| CommitError::SessionGone)?;
+        let (draft, touched, fate) = match (effect, &walk.record) {
+            (Effect::Adopt, record) => {
+                let session = walk.live().session().ok_or(CommitError::SessionGone)?;
                 if let Record::Behind(job) = record {
                     // It has made something that lasts, so it comes on record first (R26b).
                     (seq, attempt) = self.put_on_record(job).await?;
@@ -126,9 +127,9 @@ impl Service {
                 drop(draft);
                 return Ok(self.end(walk, attempt, ending.clone()).await?);
             }
-            (Ends::Deleted, Record::Stored) => return draft.commit_and_remove(seq, attempt, ending.clone()).await,
-            (Ends::AsItBegan, Record::Stored) => (draft, touched, Fate::Stays),
-            (Ends::Renamed { to }, Record::Stored) => (draft, touched, Fate::Renamed { to }),
+            (Effect::Remove, Record::Stored) => return draft.commit_and_remove(seq, attempt, ending.clone()).await,
+            (Effect::KeepUnder { id }, Record::Stored) => (draft, touched, Fate::Renamed { to: id }),
+            (_, Record::Stored) => (draft, touched, Fate::Stays),
         };
         draft.commit(seq, attempt, ending.clone(), touched, params, fate).await?;
         if let Record::Behind(job) = &walk.record {
