@@ -14,3 +14,6 @@
 pub mod admission;
 pub mod lanes;
 pub mod slots;
+
+#[cfg(test)]
+mod tests;
