@@ -74,6 +74,20 @@ async fn r19_a_drop_while_a_hundred_wait_cancels_the_one_and_releases_the_others
     check_released(&waiters).await;
 }
 
+/// The note of who runs in `s` was lost to the one that wanted its id.
+#[tokio::test]
+async fn r19_a_drop_finds_the_job_whose_session_s_id_another_could_not_have() {
+    let server = TestServer::start().await;
+    let session = server.new_session().with_id("s").await;
+    let running = session.hold().await;
+    for wish in ["create s", "create t rename s"] {
+        let _ = server.new_job(OPS).args(wish.split(' ')).run().await.succeeded();
+        assert_eq!(session.show().await["running_job"], running.id(), "after `{wish}`");
+    }
+    let _ = server.delete(&session.path("")).await.expect(202);
+    let _ = running.wait().await.cancelled();
+}
+
 #[tokio::test]
 async fn r17_a_rename_from_outside_waits_its_turn_and_releases_those_behind() {
     let server = TestServer::start().await;

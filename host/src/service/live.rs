@@ -152,9 +152,12 @@ impl LiveJob {
 #[derive(Default)]
 pub struct LiveJobs {
     by_key: Mutex<HashMap<JobKey, Arc<LiveJob>>>,
-    /// The job that has the turn of a lane.
-    in_lane: Arc<Mutex<HashMap<LaneKey, Arc<LiveJob>>>>,
+    in_lane: Arc<Mutex<InLanes>>,
 }
+
+/// The jobs that are at the head of each lane: the one that has the turn, and
+/// creators that have, or want, a session of that id.
+type InLanes = HashMap<LaneKey, Vec<Arc<LiveJob>>>;
 
 impl LiveJobs {
     /// Lists a job that is about to be accepted, unless one of that name is listed:
@@ -195,14 +198,13 @@ impl LiveJobs {
 
     /// Notes that `job` is at the head of a lane, until the answer is dropped.
     pub fn take_lane(&self, key: LaneKey, job: &Arc<LiveJob>) -> InLane {
-        lock(&self.in_lane).insert(key.clone(), Arc::clone(job));
+        lock(&self.in_lane).entry(key.clone()).or_default().push(Arc::clone(job));
         InLane { jobs: Arc::clone(&self.in_lane), key, job: Arc::clone(job) }
     }
 
-    /// The job that runs in a session, which is the one at the head of its lane.
+    /// The job that runs in a session, which is one of those at the head of its lane.
     pub fn running_in(&self, lane: &LaneKey, session: SessionKey) -> Option<Arc<LiveJob>> {
-        let job = lock(&self.in_lane).get(lane).cloned();
-        job.filter(|job| job.runs_in(session))
+        lock(&self.in_lane).get(lane)?.iter().find(|job| job.runs_in(session)).cloned()
     }
 }
 
@@ -222,16 +224,20 @@ impl Drop for Listed {
 
 /// A note of who is at the head of a lane; taken away when dropped.
 pub struct InLane {
-    jobs: Arc<Mutex<HashMap<LaneKey, Arc<LiveJob>>>>,
+    jobs: Arc<Mutex<InLanes>>,
     key: LaneKey,
     job: Arc<LiveJob>,
 }
 
 impl Drop for InLane {
     fn drop(&mut self) {
-        // A creator may have come before us in the meantime; its note stays.
         let mut jobs = lock(&self.jobs);
-        if jobs.get(&self.key).is_some_and(|job| Arc::ptr_eq(job, &self.job)) {
+        let Some(in_lane) = jobs.get_mut(&self.key) else { return };
+        // One note of ours is as good as another; those of others stay.
+        if let Some(at) = in_lane.iter().position(|job| Arc::ptr_eq(job, &self.job)) {
+            in_lane.swap_remove(at);
+        }
+        if in_lane.is_empty() {
             jobs.remove(&self.key);
         }
     }
