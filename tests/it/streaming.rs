@@ -1,129 +1,18 @@
 //! R30, R31, R26b: a streaming run feeds a job and reads it as it goes; however
 //! its client behaves, the session is free again and as R22 says.
 
-use std::collections::HashMap;
-use std::io::BufRead as _;
-use std::io::BufReader;
-use std::io::Read as _;
-use std::io::Write as _;
-use std::net::TcpStream;
 use std::thread;
 
-use reqwest::Method;
-use sessile_kit::Client;
 use sessile_kit::Job;
+use sessile_kit::Run;
 use sessile_kit::Session;
 use sessile_kit::TestServer;
 use sessile_kit::guests;
+use sessile_kit::run::send;
 use sessile_kit::until;
 
 /// More than pipes and sockets hold between a guest and a client that does not read.
 const FLOOD: &str = "arg=flood=600";
-
-/// One streaming run on a socket of its own.
-struct Run {
-    socket: BufReader<TcpStream>,
-}
-
-/// The whole answer; `trailers` are `None` if the body was cut.
-#[derive(Debug)]
-struct Read {
-    status: u16,
-    headers: HashMap<String, String>,
-    body: Vec<u8>,
-    trailers: Option<HashMap<String, String>>,
-}
-
-impl Run {
-    /// Sends the head of a request whose body is chunked.
-    fn begin(client: &Client, guest: &str, query: &str, session: Option<&Session>, wish: &str) -> Run {
-        let request = client.request(Method::POST, "/").build().unwrap();
-        let key = request.headers()["authorization"].to_str().unwrap().to_owned();
-        let session = session.map(|session| format!("Session-Id: {}\r\n", session.id())).unwrap_or_default();
-        let mut socket = TcpStream::connect(client.url().trim_start_matches("http://")).unwrap();
-        let head = format!(
-            "POST /v1/run/{guest}?{query} HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\n{session}{wish}Transfer-Encoding: chunked\r\n\r\n"
-        );
-        socket.write_all(head.as_bytes()).unwrap();
-        Run { socket: BufReader::new(socket) }
-    }
-
-    /// Sends the whole request, with nothing in its body.
-    fn start(client: &Client, guest: &str, query: &str, session: Option<&Session>) -> Run {
-        let mut run = Run::begin(client, guest, query, session, "TE: trailers\r\n");
-        run.send(b"");
-        run
-    }
-
-    /// Sends a chunk; an empty one is the end.
-    fn send(&mut self, bytes: &[u8]) {
-        send(self.socket.get_mut(), bytes);
-    }
-
-    fn line(&mut self) -> Option<String> {
-        let mut line = String::new();
-        self.socket.read_line(&mut line).ok().filter(|count| *count > 0)?;
-        Some(line.trim_end().to_owned())
-    }
-
-    fn fields(&mut self) -> Option<HashMap<String, String>> {
-        let mut fields = HashMap::new();
-        loop {
-            let line = self.line()?;
-            let Some((name, value)) = line.split_once(": ") else { return Some(fields) };
-            fields.insert(name.to_lowercase(), value.to_owned());
-        }
-    }
-
-    fn head(&mut self) -> (u16, HashMap<String, String>) {
-        let status = self.line().expect("the server answers");
-        let status = status.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, self.fields().expect("the head is whole"))
-    }
-
-    /// The next chunk; empty at the end, `None` if the body was cut.
-    fn chunk(&mut self) -> Option<Vec<u8>> {
-        let len = usize::from_str_radix(&self.line()?, 16).unwrap();
-        let mut chunk = vec![0; len];
-        self.socket.read_exact(&mut chunk).ok()?;
-        if len > 0 {
-            self.line()?;
-        }
-        Some(chunk)
-    }
-
-    fn read(mut self) -> Read {
-        let (status, headers) = self.head();
-        let mut body = Vec::new();
-        if let Some(len) = headers.get("content-length") {
-            body.resize(len.parse().unwrap(), 0);
-            self.socket.read_exact(&mut body).unwrap();
-            return Read { status, headers, body, trailers: None };
-        }
-        let trailers = loop {
-            match self.chunk() {
-                Some(chunk) if chunk.is_empty() => break self.fields(),
-                Some(chunk) => body.extend(chunk),
-                None => break None,
-            }
-        };
-        Read { status, headers, body, trailers }
-    }
-}
-
-fn send(socket: &mut TcpStream, bytes: &[u8]) {
-    write!(socket, "{:x}\r\n", bytes.len()).unwrap();
-    socket.write_all(bytes).unwrap();
-    socket.write_all(b"\r\n").unwrap();
-}
-
-impl Read {
-    #[track_caller]
-    fn outcome(&self) -> &str {
-        assert_eq!(self.status, 200, "{self:?}");
-        &self.trailers.as_ref().expect("the body ended whole")["job-outcome"]
-    }
-}
 
 /// The newest job of the session, when it has ended.
 async fn ended(session: &Session, server: &TestServer) -> Job {
@@ -276,7 +165,7 @@ async fn b29_fifty_megabytes_pass_through_without_being_held() {
     for dress in guests::STREAM.dresses() {
         let guest = server.ready(dress).await;
         let run = Run::begin(&server, &guest, "arg=echo&wall_ms=100000&cpu_ms=100000", None, "TE: trailers\r\n");
-        let mut socket = run.socket.get_ref().try_clone().unwrap();
+        let mut socket = run.socket();
         let block: Vec<u8> = (0..1 << 20).map(|at| (at % 251) as u8).collect();
         let sent = block.clone();
         let writer = thread::spawn(move || {

@@ -18,6 +18,8 @@ mod job;
 
 mod answer;
 
+pub mod run;
+
 pub mod guests;
 
 mod wait;
@@ -27,6 +29,7 @@ pub use client::Client;
 pub use guests::Guest;
 pub use job::Job;
 pub use job::NewJob;
+pub use run::Run;
 pub use server::Settings;
 pub use server::TestServer;
 pub use server::server_binary;
