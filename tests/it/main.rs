@@ -14,6 +14,7 @@ mod creating;
 mod pending;
 mod releasing;
 mod any_order;
+mod life;
 mod expiring;
 mod transactions;
 mod every_change;

@@ -98,6 +98,10 @@ fn act(house: &mut House, paper: &mut Paper, act: Act) -> Result<(), TestCaseErr
 
 fn compare(house: &House, paper: &Paper) -> Result<(), TestCaseError> {
     prop_assert_eq!(house.sessions(), paper.sessions());
+    prop_assert_eq!(house.pending(), paper.pending());
+    for job in paper.running() {
+        prop_assert_eq!(house.inside(job), paper.inside(job), "the session of job {}", job);
+    }
     for id in 0..IDS.len() {
         let length = house.length(id);
         let line = paper.line(id);

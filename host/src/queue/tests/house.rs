@@ -278,6 +278,21 @@ impl House {
         self.record.iter().map(|(key, (id, dropped))| (*key, id.to_string(), *dropped)).collect()
     }
 
+    /// Every id that is kept for a session which its job renames.
+    pub(super) fn pending(&self) -> Vec<String> {
+        let mut ids: Vec<_> = self.runs().filter_map(|run| Some(run.pending.as_ref()?.0.to_string())).collect();
+        ids.sort();
+        ids
+    }
+
+    /// The session that each job is in.
+    pub(super) fn inside(&self, job: usize) -> Option<Key> {
+        match &self.jobs[job].stage {
+            Stage::Runs(run) => run.session,
+            Stage::Waits(_) | Stage::Over => None,
+        }
+    }
+
     /// What holds at any moment, whatever is on the paper.
     pub(super) fn check(&self) {
         let running: Vec<_> = self.jobs.iter().filter(|job| matches!(job.stage, Stage::Runs(_))).collect();

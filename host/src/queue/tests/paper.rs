@@ -180,6 +180,23 @@ impl Paper {
         there.map(|(number, sheet)| (number, IDS[sheet.id].to_owned(), sheet.dropped)).collect()
     }
 
+    /// The session that a job is in.
+    pub(super) fn inside(&self, job: usize) -> Option<usize> {
+        self.jobs[job].inside
+    }
+
+    /// Every id that is kept for a session which its job renames.
+    pub(super) fn pending(&self) -> Vec<String> {
+        let mut ids: Vec<_> = self.running().into_iter().filter_map(|job| self.planned_id(job)).collect();
+        ids.sort();
+        ids.into_iter().map(|id| IDS[id].to_owned()).collect()
+    }
+
+    /// Whether a job is about to delete a session.
+    pub(super) fn being_deleted(&self, session: usize) -> bool {
+        self.jobs.iter().any(|job| job.runs && job.inside == Some(session) && job.plans == Plans::Deletion)
+    }
+
     pub(super) fn line(&self, id: Id) -> usize {
         self.lines[id].len()
     }
@@ -195,10 +212,6 @@ impl Paper {
 
     fn usable_of(&self, job: usize) -> Option<usize> {
         self.jobs[job].inside.filter(|session| !self.sessions[*session].dropped)
-    }
-
-    fn being_deleted(&self, session: usize) -> bool {
-        self.jobs.iter().any(|job| job.runs && job.inside == Some(session) && job.plans == Plans::Deletion)
     }
 
     fn planned_id(&self, job: usize) -> Option<Id> {
