@@ -141,7 +141,7 @@ fn write(db: &Connection, parent: &OwnedFd, node: &Node) -> Result<(), StoreErro
         EntryKind::Link => {
             let target = node.target.as_deref().unwrap_or_default();
             let made = rustix::fs::symlinkat(target, parent, name).map_err(io::Error::from);
-            made.map_err(StoreError::io(CONTEXT))
+            made.and_then(|()| tree::set_link_modified(parent, name, node.modified_ns)).map_err(StoreError::io(CONTEXT))
         }
         EntryKind::File => {
             let mut file = tree::make_file(parent, name).map_err(StoreError::io(CONTEXT))?;

@@ -71,9 +71,17 @@ pub(super) fn open_for_writing(root: &OwnedFd, path: &SessionPath) -> io::Result
 
 /// Gives a file the time at which it was last changed.
 pub(super) fn set_modified(file: &File, modified_ns: i64) -> io::Result<()> {
-    let seconds = modified_ns.div_euclid(1_000_000_000);
-    let time = Timespec { tv_sec: seconds, tv_nsec: modified_ns.rem_euclid(1_000_000_000) };
-    Ok(rustix::fs::futimens(file, &Timestamps { last_access: time, last_modification: time })?)
+    Ok(rustix::fs::futimens(file, &both_times(modified_ns))?)
+}
+
+/// The same for a link, which cannot be opened.
+pub(super) fn set_link_modified(parent: impl AsFd, name: &str, modified_ns: i64) -> io::Result<()> {
+    Ok(rustix::fs::utimensat(parent, name, &both_times(modified_ns), AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+fn both_times(ns: i64) -> Timestamps {
+    let time = Timespec { tv_sec: ns.div_euclid(1_000_000_000), tv_nsec: ns.rem_euclid(1_000_000_000) };
+    Timestamps { last_access: time, last_modification: time }
 }
 
 /// Opens the directory that `path` lies in; `None` if there is no such directory.

@@ -219,6 +219,21 @@ async fn times_of_files_are_kept() {
 }
 
 #[tokio::test]
+async fn times_of_links_are_kept() {
+    let kit = Kit::new().await;
+    let key = kit.session("s").await.key;
+    let modified = |dir: &Dir| dir.symlink_metadata("l").unwrap().modified().unwrap().into_std();
+    let mut then = None;
+    kit.job(key, "j", &["l"], |dir| {
+        dir.symlink("f", "l").unwrap();
+        then = Some(modified(dir));
+    })
+    .await;
+    let kit = kit.reopened();
+    assert_eq!(Some(modified(&kit.begin(key).await.dir().unwrap())), then);
+}
+
+#[tokio::test]
 async fn a_job_outside_a_session_has_a_directory_that_goes() {
     let kit = Kit::new().await;
     let (seq, attempt) = kit.running("j").await;
