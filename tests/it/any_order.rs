@@ -3,6 +3,7 @@
 //! their order, and no session is left that nobody can use.
 
 use serde_json::json;
+use sessile_kit::Dice;
 use sessile_kit::Guest;
 use sessile_kit::Job;
 use sessile_kit::TestServer;
@@ -13,32 +14,22 @@ const OPS: Guest = guests::SESSION_OPS;
 const IDS: [&str; 4] = ["a", "b", "c", "d"];
 const STEPS: usize = 80;
 
-/// The same numbers for the same seed, so that a failure can be looked at again.
-struct Dice(u64);
+fn an_id(dice: &mut Dice) -> &'static str {
+    *dice.pick(&IDS)
+}
 
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % sides
-    }
-
-    fn id(&mut self) -> &'static str {
-        IDS[self.roll(IDS.len())]
-    }
-
-    /// What a job does, in words of the guest.
-    fn script(&mut self) -> String {
-        let id = self.id();
-        match self.roll(8) {
-            0 => format!("create {id} write made 1"),
-            1 => format!("create {id} rename {} trap", self.id()),
-            2 => format!("write moved 1 rename {id}"),
-            3 => format!("rename {id} rename {} trap", self.id()),
-            4 => "delete".to_owned(),
-            5 => "delete trap".to_owned(),
-            6 => format!("create {id} delete"),
-            _ => "set k v write f 1".to_owned(),
-        }
+/// What a job does, in words of the guest.
+fn script(dice: &mut Dice) -> String {
+    let id = an_id(dice);
+    match dice.roll(8) {
+        0 => format!("create {id} write made 1"),
+        1 => format!("create {id} rename {} trap", an_id(dice)),
+        2 => format!("write moved 1 rename {id}"),
+        3 => format!("rename {id} rename {} trap", an_id(dice)),
+        4 => "delete".to_owned(),
+        5 => "delete trap".to_owned(),
+        6 => format!("create {id} delete"),
+        _ => "set k v write f 1".to_owned(),
     }
 }
 
@@ -52,15 +43,15 @@ struct HandedIn {
 async fn step(server: &TestServer, dice: &mut Dice, done: &mut HandedIn) {
     match dice.roll(10) {
         0 => {
-            let made = server.new_session().with_id(dice.id()).answer().await;
+            let made = server.new_session().with_id(an_id(dice)).answer().await;
             assert!(matches!(made.status, 201 | 409), "{made:?}");
         }
         1 => {
-            let dropped = server.delete(&format!("/v1/sessions/{}", dice.id())).await;
+            let dropped = server.delete(&format!("/v1/sessions/{}", an_id(dice))).await;
             assert!(matches!(dropped.status, 202 | 204 | 404 | 409), "{dropped:?}");
         }
         2 => {
-            let (client, from, to) = (server.another(), dice.id(), dice.id());
+            let (client, from, to) = (server.another(), an_id(dice), an_id(dice));
             let path = format!("/v1/sessions/{from}");
             done.renames.push(tokio::spawn(async move { client.patch(&path, &json!({"id": to})).await.status }));
         }
@@ -69,8 +60,8 @@ async fn step(server: &TestServer, dice: &mut Dice, done: &mut HandedIn) {
             let _ = job.cancel().await.expect(200);
         }
         _ => {
-            let named = (dice.roll(4) > 0).then(|| dice.id());
-            let script = dice.script();
+            let named = (dice.roll(4) > 0).then(|| an_id(dice));
+            let script = script(dice);
             let job = server.new_job(OPS).args(script.split(' '));
             let job = named.into_iter().fold(job, |job, id| job.session(id));
             done.jobs.push((named, job.submit().await));
@@ -97,7 +88,7 @@ fn micros(time: &str) -> String {
 async fn check(seed: u64) {
     let server = TestServer::with("slots", 3).start().await;
     server.ready(OPS).await;
-    let (mut dice, mut done) = (Dice(seed), HandedIn::default());
+    let (mut dice, mut done) = (Dice::new(seed), HandedIn::default());
     for _ in 0..STEPS {
         step(&server, &mut dice, &mut done).await;
     }

@@ -18,6 +18,7 @@ mod life;
 mod expiring;
 mod transactions;
 mod every_change;
+mod file_system;
 mod durability;
 mod counting;
 mod crash;

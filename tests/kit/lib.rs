@@ -24,8 +24,11 @@ pub mod guests;
 
 mod wait;
 
+mod dice;
+
 pub use answer::Answer;
 pub use client::Client;
+pub use dice::Dice;
 pub use guests::Guest;
 pub use job::Job;
 pub use job::NewJob;

@@ -161,9 +161,14 @@ impl Session {
         let _ = self.client.put(&self.path(&format!("/files/{path}")), content).await.good();
     }
 
+    /// Everything in the directory, as the server lists it.
+    pub async fn list(&self) -> Vec<Value> {
+        self.client.list(&self.path("/files?recursive=true")).await
+    }
+
     /// Everything in the directory, as `(path, kind)`, sorted by path.
     pub async fn entries(&self) -> Vec<(String, String)> {
-        let items = self.client.list(&self.path("/files?recursive=true")).await;
+        let items = self.list().await;
         let word = |item: &Value, name: &str| item[name].as_str().expect("an entry has a path and a kind").to_owned();
         let mut entries: Vec<_> = items.iter().map(|item| (word(item, "path"), word(item, "kind"))).collect();
         entries.sort();
