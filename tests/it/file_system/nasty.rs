@@ -72,6 +72,11 @@ pub(super) const STORIES: &[Story] = &[
         "put /l 65536 2\nput /e/y 3 3\nput /n 4 4\nput /round 1 1\nopen 0 /l rwx\nrename /l /d/l\nput /d/l 5 5\nunlink /e\nset-times-at /n 1",
     ),
     (
+        "a new file is not made where a link is, wherever that leads",
+        "mkdir /d\nput /a 1 1\nsymlink a /l\nsymlink missing /n\nsymlink round /round\nsymlink ../a /d/out",
+        "open 0 /l rwx\nopen 0 /n rwx\nopen 0 /round rwx\nrename /d/out /out\nopen 0 /out rwx",
+    ),
+    (
         "a link that would lead out is refused, and one that comes to lead out leads nowhere",
         "mkdir /d\nput /x 10 1\nsymlink ../x /d/l",
         "symlink ../x /m\nsymlink /x /m\nsymlink ../../x /d/m\nrename /d/l /l\nput /l 5 5\nopen 0 /l r\nsymlink x /l",

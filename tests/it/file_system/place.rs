@@ -12,6 +12,7 @@ use sessile_kit::guests::Dressed;
 use super::chance::TIMES;
 use super::model::Entry;
 use super::model::Model;
+use super::model::Node;
 use super::model::digest;
 use super::model::pattern;
 
@@ -97,8 +98,11 @@ impl Place {
         self.check().await;
     }
 
-    /// Puts a file over HTTP.
+    /// Puts a file over HTTP, unless a job gave its name to something else.
     pub(super) async fn put(&mut self, path: &str, len: u32, seed: u32) {
+        if self.model.paths(|node| !matches!(node, Node::File(_))).iter().any(|other| other == path) {
+            return;
+        }
         write!(self.story, "\n--- PUT {path} {len} {seed}\n").expect("a string takes it");
         assert_eq!(self.model.answer(&format!("put /{path} {len} {seed}")), "ok", "{}", self.story);
         self.session.put_file(path, pattern(len, seed)).await;

@@ -304,7 +304,10 @@ impl WasiSnapshotPreview1 for P1Guard {
         let (at, text) = (self.handle(fd)?, path(memory, name)?);
         let wants =
             Wants { create: oflags.contains(types::Oflags::CREAT), truncate: oflags.contains(types::Oflags::TRUNC) };
-        let opening = self.journal.get().before_open(at, &text, last(flags), wants)?;
+        let is_new = oflags.contains(types::Oflags::CREAT | types::Oflags::EXCL);
+        // Where a new file must be, a link is in the way, wherever it leads.
+        let last = if is_new { Last::Keep } else { last(flags) };
+        let opening = self.journal.get().before_open(at, &text, last, wants)?;
         let opened = self.wasi.path_open(memory, fd, flags, name, oflags, base, inheriting, fdflags).await?;
         let handle = self.journal.get().opened(opening);
         let append = fdflags.contains(types::Fdflags::APPEND);

@@ -192,7 +192,10 @@ impl HostDescriptor for P2Guard<'_> {
             create: open_flags.contains(types::OpenFlags::CREATE),
             truncate: open_flags.contains(types::OpenFlags::TRUNCATE),
         };
-        let opening = self.journal.get().before_open(at, &path, last(path_flags), wants)?;
+        let is_new = open_flags.contains(types::OpenFlags::CREATE | types::OpenFlags::EXCLUSIVE);
+        // Where a new file must be, a link is in the way, wherever it leads.
+        let last = if is_new { Last::Keep } else { last(path_flags) };
+        let opening = self.journal.get().before_open(at, &path, last, wants)?;
         let opened = self.fs.open_at(fd, path_flags, path, open_flags, flags).await?;
         let handle = self.journal.get().opened(opening);
         self.handles.insert(opened.rep(), handle);
