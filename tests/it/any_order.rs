@@ -15,7 +15,7 @@ const IDS: [&str; 4] = ["a", "b", "c", "d"];
 const STEPS: usize = 80;
 
 fn an_id(dice: &mut Dice) -> &'static str {
-    *dice.pick(&IDS)
+    IDS[dice.roll(IDS.len())]
 }
 
 /// What a job does, in words of the guest.
