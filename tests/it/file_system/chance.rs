@@ -8,6 +8,8 @@ use sessile_kit::Dice;
 
 use super::model::Model;
 use super::model::Node;
+use super::model::ROOT;
+use super::walk::Last;
 
 /// Names that sort on both sides of `/`, which is where ranges of paths go wrong.
 const NAMES: [&str; 6] = ["a", "a-", "a0", "b", "c.txt", "ü"];
@@ -50,13 +52,13 @@ fn line(dice: &mut Dice, model: &Model) -> Option<String> {
         15..17 => on_open(dice, model, "resize", &['w', 'a'])?,
         17 => format!("read {}", one_of(dice, &model.open_files(&['r']))?),
         18 => format!("size {}", one_of(dice, &model.open_files(&['r', 'w', 'a']))?),
-        19 => format!("set-times {} {}", one_of(dice, &model.open_files(&['w']))?, dice.pick(&TIMES).0),
+        19 => format!("set-times {} {}", one_of(dice, &model.open_files(&['r', 'w', 'a']))?, dice.pick(&TIMES).0),
         20 => format!("set-times-at /{} {}", one_of(dice, &leaves(model))?, dice.pick(&TIMES).0),
         21..24 => format!("mkdir {}", a_path(dice, model)),
         24 => format!("rmdir {}", a_path(dice, model)),
         25..27 => format!("unlink {}", a_path(dice, model)),
         27 if dice.roll(4) == 0 => format!("remove-all /{}", one_of(dice, &beneath_root(model))?),
-        28..33 => format!("rename {} {}", a_path(dice, model), a_path(dice, model)),
+        28..33 => a_rename(dice, model)?,
         33..35 => format!("symlink {} {}", a_target(dice), a_path(dice, model)),
         35 => format!("link {} {}", a_path(dice, model), a_path(dice, model)),
         _ => return None,
@@ -70,6 +72,13 @@ fn on_open(dice: &mut Dice, model: &Model, operation: &str, modes: &[char]) -> O
         "write" => format!("write {handle} {} {} {}", a_size(dice), 1 + dice.roll(PIECE + 2), dice.roll(100)),
         _ => format!("{operation} {handle} {}", a_size(dice)),
     })
+}
+
+/// Not with two paths that lead nowhere: which of two errnos comes first is nobody's promise.
+fn a_rename(dice: &mut Dice, model: &Model) -> Option<String> {
+    let (from, to) = (a_path(dice, model), a_path(dice, model));
+    let leads_nowhere = |path| model.walk(ROOT, path, Last::Keep).is_err();
+    if leads_nowhere(&from) && leads_nowhere(&to) { None } else { Some(format!("rename {from} {to}")) }
 }
 
 /// Mostly something that is there; otherwise a name where one could be, or could not.
