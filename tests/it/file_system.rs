@@ -58,6 +58,22 @@ async fn r22_what_somebody_thought_of_is_kept_or_undone_to_the_byte() {
     }
 }
 
+/// More names than the server lists for one job (20,000), so that it has to look everywhere.
+#[tokio::test]
+async fn r22_more_changes_than_are_listed_are_kept_or_undone_to_the_byte() {
+    let server = TestServer::start().await;
+    let before = "mkdir /d\nput /d/0 65537 1\nput /d/other 10 2\nmkdir /e\nput /e/x 10 3\nput /y 10 4\nsymlink y /l";
+    let wander = (0..20_001).map(|n| format!("rename /d/{n} /d/{}", n + 1));
+    let after = lines("put /y 11 5\nunlink /e/x\nrmdir /e\nput /e 12 6\nunlink /l\nsymlink d /l\nput /l/new 13 7");
+    let script: Vec<String> = wander.chain(after).collect();
+    for dress in guests::FS_SCRIPT.dresses() {
+        let mut place = Place::new(server.new_session().await, dress, "a file that wanders");
+        place.run(&lines(before), End::Kept).await;
+        place.run(&script, End::Trap).await;
+        place.run(&script, End::Kept).await;
+    }
+}
+
 /// A session with a random life.
 struct Life {
     dice: Dice,
