@@ -131,7 +131,7 @@ impl Model {
                 let id = self.open_at(path, "wct")?;
                 self.write(id, 0, &pattern(number(len), number(seed)));
             }
-            ["mkdir", path] => drop(self.create(&self.walk(ROOT, path, Last::Keep)?, Node::Folder(BTreeMap::new()))?),
+            ["mkdir", path] => drop(self.create(&self.new_spot(path)?, Node::Folder(BTreeMap::new()))?),
             ["rmdir", path] => self.remove_folder(path)?,
             ["unlink", path] => self.unlink(path)?,
             ["remove-all", path] => {
@@ -160,7 +160,7 @@ impl Model {
 
     fn open_at(&mut self, path: &str, modes: &str) -> Result<Id, Errno> {
         let is_new = modes.contains('x');
-        let spot = self.walk(ROOT, path, if is_new { Last::Keep } else { Last::Follow })?;
+        let spot = if is_new { self.new_spot(path)? } else { self.walk(ROOT, path, Last::Follow)? };
         let Some(id) = spot.found else {
             let may_create = is_new || modes.contains('c');
             return if may_create { self.create(&spot, Node::File(Vec::new())) } else { Err("ENOENT") };
@@ -176,6 +176,11 @@ impl Model {
             self.modified_ns.remove(&id);
         }
         Ok(id)
+    }
+
+    /// Where something new is to be. The root is there already.
+    fn new_spot(&self, path: &str) -> Result<Spot, Errno> {
+        self.walk(ROOT, path, Last::Keep).map_err(|errno| if errno == "EBUSY" { "EEXIST" } else { errno })
     }
 
     fn create(&mut self, spot: &Spot, node: Node) -> Result<Id, Errno> {
@@ -224,7 +229,7 @@ impl Model {
     }
 
     fn symlink(&mut self, target: &str, path: &str) -> Result<(), Errno> {
-        let spot = self.walk(ROOT, path, Last::Keep)?;
+        let spot = self.new_spot(path)?;
         if !spot.holds(target) {
             return Err("EPERM");
         }

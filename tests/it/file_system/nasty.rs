@@ -64,7 +64,7 @@ pub(super) const STORIES: &[Story] = &[
     (
         "an open folder is where it was moved to, and takes nothing when it is gone",
         "mkdir /a\nmkdir /a/b\nmkdir /c",
-        "open 0 /a/b r\nrename /a /c/a\ncreate-in 1 0 x\nwrite 1 0 9 1\nopen 2 /c r\nremove-all /c\ncreate-in 3 0 y\ncreate-in 3 2 y\nread 1\nmkdir /c\ncreate-in 3 2 z",
+        "open 0 /a/b r\nrename /a /c/a\nmkdir /a\nmkdir /a/b\nremove-all /a\ncreate-in 1 0 x\nwrite 1 0 9 1\nopen 2 /c r\nremove-all /c\ncreate-in 3 0 y\ncreate-in 3 2 y\nread 1\nmkdir /c\ncreate-in 3 2 z",
     ),
     (
         "links are changed themselves and written through",
@@ -91,6 +91,11 @@ pub(super) const STORIES: &[Story] = &[
         "what is not empty, not a folder, or not there",
         "put /a 1 1\nmkdir /d\nput /d/x 1 1",
         "rmdir /d\nrmdir /a\nunlink /d\nmkdir /a\nmkdir /d\nmkdir /m/n\nput /a/x 1 1\nput /d 1 1\nopen 0 /m r\nunlink /m\nrmdir /m\nrename /m /n\nrename /a /d\nrename /d /a\nrename /a /a/b\nrename /a /m/b",
+    ),
+    (
+        "the root itself stays where it is",
+        "mkdir /d\nput /a 1 1",
+        "rmdir /\nunlink /\nrename / /b\nrename /d /\nrename /a /\nmkdir /\nopen 0 / rwx\nsymlink a /",
     ),
     (
         "times are set and kept, and a later write changes them",

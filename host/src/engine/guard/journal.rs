@@ -211,7 +211,7 @@ impl Journal {
 
     /// Before a directory is made.
     pub(super) fn before_create_dir(&mut self, at: Handle, path: &str) -> Result<(), Refusal> {
-        let path = self.entry(at, path)?;
+        let path = self.new_entry(at, path)?;
         self.space.check_file()?;
         self.touched.note(&path);
         Ok(())
@@ -219,7 +219,7 @@ impl Journal {
 
     /// Before a link is made. Only relative ones that stay in the session are.
     pub(super) fn before_link(&mut self, target: &str, at: Handle, path: &str) -> Result<(), Refusal> {
-        let path = self.entry(at, path)?;
+        let path = self.new_entry(at, path)?;
         resolve::check_text(target)?;
         if !resolve::is_inside(&path, target) {
             return Err(Refusal::Outside);
@@ -368,6 +368,11 @@ impl Journal {
     /// An entry that is to be changed itself, not what it may point to.
     fn entry(&self, at: Handle, path: &str) -> Result<SessionPath, Refusal> {
         self.resolve(at, path, Last::Keep)?.ok_or(Refusal::Root)
+    }
+
+    /// An entry that is to be made.
+    fn new_entry(&self, at: Handle, path: &str) -> Result<SessionPath, Refusal> {
+        self.resolve(at, path, Last::Keep)?.ok_or(Refusal::Exists)
     }
 
     /// What is there, without following a link.

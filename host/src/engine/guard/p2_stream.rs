@@ -140,6 +140,7 @@ fn refused(refusal: Refusal) -> StreamError {
         | Refusal::BadName
         | Refusal::Outside
         | Refusal::Root
+        | Refusal::Exists
         | Refusal::NoEntry
         | Refusal::NotDirectory
         | Refusal::Loop

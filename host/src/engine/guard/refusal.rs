@@ -16,6 +16,8 @@ pub(in crate::engine) enum Refusal {
     Outside,
     /// What is to be changed is the session's directory itself.
     Root,
+    /// What is to be made is the session's directory itself.
+    Exists,
     /// The directory that the path starts in is gone, or the path is empty.
     NoEntry,
     /// A path with a slash at its end names something that is no directory.
@@ -40,6 +42,7 @@ impl From<Refusal> for Errno {
             Refusal::BadName => Errno::Inval,
             Refusal::Outside => Errno::Perm,
             Refusal::Root => Errno::Busy,
+            Refusal::Exists => Errno::Exist,
             Refusal::NoEntry => Errno::Noent,
             Refusal::NotDirectory => Errno::Notdir,
             Refusal::Loop => Errno::Loop,
@@ -65,6 +68,7 @@ impl From<Refusal> for ErrorCode {
             Refusal::BadName => ErrorCode::Invalid,
             Refusal::Outside => ErrorCode::NotPermitted,
             Refusal::Root => ErrorCode::Busy,
+            Refusal::Exists => ErrorCode::Exist,
             Refusal::NoEntry => ErrorCode::NoEntry,
             Refusal::NotDirectory => ErrorCode::NotDirectory,
             Refusal::Loop => ErrorCode::Loop,
