@@ -28,7 +28,7 @@ const FIRST_SEED: (&str, u64) = ("SESSILE_FS_SEED", 1);
 const SEEDS: u64 = 8;
 
 /// Jobs of one session between two crashes.
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 6;
 
 /// At most as many operations in one job.
 const LINES_MAX: usize = 40;
@@ -93,11 +93,19 @@ impl Life {
             // Most jobs succeed, so that the tree becomes something.
             let end = if self.dice.roll(2) == 0 { End::Kept } else { *self.dice.pick(&End::ALL) };
             self.place.run(&script, end).await;
-            if self.dice.roll(4) == 0 {
-                self.place.put("over-http", 65_535 + u32::try_from(self.dice.roll(3)).unwrap(), 7).await;
-            }
+            self.something_over_http().await;
         }
         self
+    }
+
+    /// A write that a working copy does not see happen, between two jobs or not at all.
+    async fn something_over_http(&mut self) {
+        let there = self.place.model.paths(|_| true);
+        match self.dice.roll(6) {
+            0 => self.place.put("over-http", 65_535 + u32::try_from(self.dice.roll(3)).unwrap(), 7).await,
+            1 if !there.is_empty() => self.place.delete(self.dice.pick(&there).as_str()).await,
+            _ => {}
+        }
     }
 }
 

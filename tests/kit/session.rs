@@ -161,6 +161,11 @@ impl Session {
         let _ = self.client.put(&self.path(&format!("/files/{path}")), content).await.good();
     }
 
+    /// Deletes what is at `path`, with everything in it.
+    pub async fn delete_file(&self, path: &str) {
+        let _ = self.client.delete(&self.path(&format!("/files/{path}?recursive=true"))).await.good();
+    }
+
     /// Everything in the directory, as the server lists it.
     pub async fn list(&self) -> Vec<Value> {
         self.client.list(&self.path("/files?recursive=true")).await

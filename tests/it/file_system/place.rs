@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::mem;
 
 use sessile_kit::Job;
 use sessile_kit::NewJob;
@@ -106,7 +107,17 @@ impl Place {
         write!(self.story, "\n--- PUT {path} {len} {seed}\n").expect("a string takes it");
         assert_eq!(self.model.answer(&format!("put /{path} {len} {seed}")), "ok", "{}", self.story);
         self.session.put_file(path, pattern(len, seed)).await;
-        self.shown = self.dump().await;
+        self.check_only_changed(path).await;
+    }
+
+    /// Deletes over HTTP what is there, with all in it.
+    pub(super) async fn delete(&mut self, path: &str) {
+        write!(self.story, "\n--- DELETE {path}\n").expect("a string takes it");
+        let is_folder = self.model.tree()[path] == Entry::Folder;
+        let removal = if is_folder { "remove-all" } else { "unlink" };
+        assert_eq!(self.model.answer(&format!("{removal} /{path}")), "ok", "{}", self.story);
+        self.session.delete_file(path).await;
+        self.check_only_changed(path).await;
     }
 
     /// Takes the job that was running when the server was killed for done.
@@ -116,6 +127,17 @@ impl Place {
         }
         self.model.close_all();
         self.shown = job.lines().await[lines.len()..].to_vec();
+        self.check().await;
+    }
+
+    /// Of all that is there, only what has this path may look other than before.
+    async fn check_only_changed(&mut self, path: &str) {
+        let now = self.dump().await;
+        let before = mem::replace(&mut self.shown, now);
+        let itself = format!("file /{path} ");
+        for line in self.shown.iter().filter(|line| !line.starts_with(&itself)) {
+            assert!(before.contains(line), "{line} is new; {}", self.story);
+        }
         self.check().await;
     }
 
