@@ -15,6 +15,7 @@ use std::env;
 
 use sessile_kit::Dice;
 use sessile_kit::Job;
+use sessile_kit::Settings;
 use sessile_kit::TestServer;
 use sessile_kit::guests;
 
@@ -39,7 +40,18 @@ fn lines(script: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn r22_what_somebody_thought_of_is_kept_or_undone_to_the_byte() {
-    let mut server = TestServer::start().await;
+    check_stories(Settings::default()).await;
+}
+
+#[tokio::test]
+async fn r22_and_so_it_is_where_working_copies_lie_on_a_disk() {
+    // The temporary directory of most machines is one.
+    let disk = tempfile::tempdir().unwrap();
+    check_stories(TestServer::with("work", disk.path().display())).await;
+}
+
+async fn check_stories(settings: Settings) {
+    let mut server = settings.start().await;
     let mut places = Vec::new();
     for (name, before, script) in nasty::STORIES {
         for dress in guests::FS_SCRIPT.dresses() {
