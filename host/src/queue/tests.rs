@@ -102,10 +102,10 @@ fn compare(house: &House, paper: &Paper) -> Result<(), TestCaseError> {
     for job in paper.running() {
         prop_assert_eq!(house.inside(job), paper.inside(job), "the session of job {}", job);
     }
-    for id in 0..IDS.len() {
+    for (id, name) in IDS.iter().enumerate() {
         let length = house.length(id);
         let line = paper.line(id);
-        prop_assert_eq!((length.busy, length.waiting), (line > 0, line.saturating_sub(1)), "the line of {}", IDS[id]);
+        prop_assert_eq!((length.busy, length.waiting), (line > 0, line.saturating_sub(1)), "the line of {}", name);
     }
     house.check();
     Ok(())

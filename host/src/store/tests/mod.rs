@@ -2,6 +2,7 @@
 
 mod crash;
 mod drafts;
+mod explicit;
 mod fates;
 mod files;
 mod history;
