@@ -1,6 +1,7 @@
 //! Does with sessions and its directory what its arguments say, and prints the
 //! answers: `create ID` (`-` lets the server choose), `rename ID`, `delete`,
-//! `set NAME VALUE`, `get NAME`, `id`, `write FILE TEXT`, `progress WORD`,
+//! `commit`, `rollback`, `set NAME VALUE`, `get NAME`, `id`, `write FILE TEXT`,
+//! `read FILE`, `remove FILE`, `hold FILE` (open until the end), `progress WORD`,
 //! `stay` (for an hour), `trap`.
 
 use std::env;
@@ -13,6 +14,7 @@ use sessile_guest::session;
 
 fn main() {
     let mut words = env::args().skip(1);
+    let mut held = Vec::new();
     while let Some(word) = words.next() {
         let mut next = || words.next().expect("the word has an argument");
         match word.as_str() {
@@ -22,10 +24,15 @@ fn main() {
             }
             "rename" => println!("rename {:?}", session::rename(&next())),
             "delete" => println!("delete {:?}", session::delete()),
+            "commit" => println!("commit {:?}", session::commit()),
+            "rollback" => println!("rollback {:?}", session::rollback()),
             "set" => println!("set {:?}", session::set_param(&next(), &next())),
             "get" => println!("get {:?}", session::param(&next())),
             "id" => println!("id {:?}", session::id()),
             "write" => fs::write(next(), next()).expect("the file can be written"),
+            "read" => println!("read {:?}", fs::read_to_string(next()).ok()),
+            "remove" => println!("remove {:?}", fs::remove_file(next()).is_ok()),
+            "hold" => held.push(fs::File::open(next()).expect("the file can be opened")),
             "progress" => job::progress(0.5, &next()),
             "stay" => thread::sleep(Duration::from_secs(3_600)),
             "trap" => std::process::abort(),
