@@ -15,6 +15,7 @@ mod pending;
 mod releasing;
 mod any_order;
 mod life;
+mod cut_short;
 mod expiring;
 mod transactions;
 mod every_change;

@@ -103,8 +103,7 @@ fn compare(house: &House, paper: &Paper) -> Result<(), TestCaseError> {
         prop_assert_eq!(house.inside(job), paper.inside(job), "the session of job {}", job);
     }
     for (id, name) in IDS.iter().enumerate() {
-        let length = house.length(id);
-        let line = paper.line(id);
+        let (length, line) = (house.length(id), paper.line(id));
         prop_assert_eq!((length.busy, length.waiting), (line > 0, line.saturating_sub(1)), "the line of {}", name);
     }
     house.check();

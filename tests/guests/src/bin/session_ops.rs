@@ -2,7 +2,7 @@
 //! answers: `create ID` (`-` lets the server choose), `rename ID`, `delete`,
 //! `commit`, `rollback`, `set NAME VALUE`, `get NAME`, `id`, `write FILE TEXT`,
 //! `read FILE`, `remove FILE`, `hold FILE` (open until the end), `progress WORD`,
-//! `stay` (for an hour), `trap`.
+//! `stay` (for an hour), `stay-before N` (only before the `N`th attempt), `trap`.
 
 use std::env;
 use std::fs;
@@ -34,9 +34,19 @@ fn main() {
             "remove" => println!("remove {:?}", fs::remove_file(next()).is_ok()),
             "hold" => held.push(fs::File::open(next()).expect("the file can be opened")),
             "progress" => job::progress(0.5, &next()),
-            "stay" => thread::sleep(Duration::from_secs(3_600)),
+            "stay" => stay(),
+            "stay-before" => {
+                let attempt: u32 = next().parse().expect("a number");
+                if job::attempt() < attempt {
+                    stay();
+                }
+            }
             "trap" => std::process::abort(),
             other => panic!("`{other}` is not a word of this guest"),
         }
     }
+}
+
+fn stay() {
+    thread::sleep(Duration::from_secs(3_600));
 }
