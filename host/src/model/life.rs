@@ -1,12 +1,13 @@
 //! The life of a session: made, renamed, deleted, dropped, and gone.
 //!
 //! ```text
-//!   Gone ──create──► Creator ──the job ends──► Active ◄──it ends well, under the new id──┐
-//!    ▲ ▲              │ │ └rename: at once      │ │ ▲                                    │
-//!    │ └────delete────┘ │                       │ │ └─it ends badly, or renames back── Pending
-//!    │                  │                       │ └─────────────rename────────────────►  │
-//!    │                  └──drop──► Marked ◄─drop or delete──────────────────────────────┘
-//!    └──────the job ends───────────┘ └──it had deleted, and ends badly──► Active
+//!   Gone ──create──► Creator ──the job ends──► Active
+//!   Creator ──rename──► Creator        Creator ──delete──► Gone            at once
+//!   Active ──rename──► Pending ──the job ends well──► Active, under the new id
+//!   Active, Pending ──delete──► Marked ──the job ends well──► Gone
+//!   Pending, Marked ──the job ends badly──► Active, as it was
+//!   all of them ──drop while a job is at work──► Marked ──the job ends──► Gone
+//!   Active ──drop or expiry while nobody is at work──► Gone
 //! ```
 //!
 //! Comes in: a [`Move`] of the job that has the session's turn, or of somebody

@@ -129,6 +129,7 @@ impl Service {
             }
             (Effect::Remove, Record::Stored) => return draft.commit_and_remove(seq, attempt, ending.clone()).await,
             (Effect::KeepUnder { id }, Record::Stored) => (draft, touched, Fate::Renamed { to: id }),
+            // The session, if there is one, stays what it is.
             (_, Record::Stored) => (draft, touched, Fate::Stays),
         };
         draft.commit(seq, attempt, ending.clone(), touched, params, fate).await?;
