@@ -43,7 +43,11 @@ impl Nudge {
 }
 
 /// The checkpointer's thread; joined when dropped, after its [`Nudge`].
-pub(super) struct Checkpointer(Option<JoinHandle<()>>);
+pub(super) struct Checkpointer {
+    thread: Option<JoinHandle<()>>,
+    #[cfg(test)]
+    db: Arc<Mutex<Connection>>,
+}
 
 impl Checkpointer {
     pub(super) fn start(database: &Path) -> Result<(Checkpointer, Nudge), StoreError> {
@@ -51,9 +55,22 @@ impl Checkpointer {
         let db = Arc::new(Mutex::new(db));
         let (asked, wishes) = sync_channel(1);
         let nudge = Nudge { asked, db: Arc::clone(&db) };
+        #[cfg(test)]
+        let for_tests = Arc::clone(&db);
         let thread = thread::Builder::new().name("store-checkpoint".to_owned()).spawn(move || work(&db, &wishes));
         let thread = thread.map_err(StoreError::io("start the checkpointer"))?;
-        Ok((Checkpointer(Some(thread)), nudge))
+        let checkpointer = Checkpointer {
+            thread: Some(thread),
+            #[cfg(test)]
+            db: for_tests,
+        };
+        Ok((checkpointer, nudge))
+    }
+
+    /// Does it now, whatever the length of the log.
+    #[cfg(test)]
+    pub(super) fn carry_over_now(&self) {
+        carry_over(&self.db);
     }
 }
 
@@ -73,7 +90,7 @@ fn carry_over(db: &Mutex<Connection>) {
 
 impl Drop for Checkpointer {
     fn drop(&mut self) {
-        if let Some(thread) = self.0.take() {
+        if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }

@@ -19,6 +19,7 @@ use std::sync::PoisonError;
 use rusqlite::Connection;
 
 use crate::ids::Digest;
+use crate::store::durable;
 use crate::store::error::StoreError;
 use crate::store::layout::Layout;
 use crate::store::rows;
@@ -118,7 +119,7 @@ impl Collector {
 
 /// A file that stays only takes room until the next start.
 pub(super) fn remove(file: &Path) {
-    match fs::remove_file(file) {
+    match durable::remove_loosely(file) {
         Ok(()) => (),
         Err(error) if error.kind() == io::ErrorKind::NotFound => (),
         Err(error) => tracing::warn!(file = %file.display(), %error, "a superfluous file could not be deleted"),

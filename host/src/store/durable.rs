@@ -3,16 +3,43 @@
 //! Promise: after [`write_whole`] has returned, the file is there with all its
 //! bytes, whatever happens next; before that, it is not there at all, or as it
 //! was.
+//!
+//! Every step towards the disk is announced by [`tell`] first, so that tests can
+//! cut the power between any two and let any one fail.
 
 use std::ffi::CStr;
 use std::fs;
+use std::fs::DirBuilder;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+
+#[cfg(test)]
+use crate::store::tests::power::tell;
+
+/// What is about to be asked of the disk.
+#[cfg_attr(not(test), expect(dead_code, reason = "only tests look at it"))]
+pub(super) enum Step<'a> {
+    MakeDir(&'a Path),
+    Create(&'a Path),
+    /// Of a file that was just made.
+    Write(&'a Path, &'a [u8]),
+    Sync(&'a Path),
+    Rename(&'a Path, &'a Path),
+    Remove(&'a Path),
+    SyncDir(&'a Path),
+}
+
+/// Outside tests nobody listens, and nothing fails here.
+#[cfg(not(test))]
+fn tell(_: &Step<'_>) -> io::Result<()> {
+    Ok(())
+}
 
 /// Puts `bytes` into the file `path`, through a temporary file in `tmp`, which
 /// must lie on the same file system.
@@ -31,16 +58,46 @@ pub(super) fn write_whole(tmp: &Path, path: &Path, bytes: &[u8]) -> io::Result<(
 /// The bytes are synced before the rename: otherwise a power cut could leave the
 /// name on an empty file. The directory is synced after it, for the name.
 fn write_and_move(draft: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
+    let mut file = create(draft)?;
+    tell(&Step::Write(draft, bytes))?;
     file.write_all(bytes)?;
+    tell(&Step::Sync(draft))?;
     file.sync_all()?;
     drop(file);
+    tell(&Step::Rename(draft, path))?;
     fs::rename(draft, path)
+}
+
+/// A new file that only its owner can read.
+fn create(path: &Path) -> io::Result<File> {
+    tell(&Step::Create(path))?;
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Opens a file that only its owner can read, and makes it if it is not there.
+/// Its name is not durable yet.
+pub(super) fn open_or_make(path: &Path) -> io::Result<File> {
+    tell(&Step::Create(path))?;
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 /// Makes the names in a directory durable.
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    tell(&Step::SyncDir(dir))?;
     File::open(dir)?.sync_all()
+}
+
+/// Makes a directory that only its owner can enter, in one that is there. Its
+/// name is not durable yet.
+pub(super) fn make_dir(path: &Path) -> io::Result<()> {
+    tell(&Step::MakeDir(path))?;
+    DirBuilder::new().mode(0o700).create(path)
+}
+
+/// Deletes a file that nothing refers to any more. A power cut may bring it back.
+pub(super) fn remove_loosely(file: &Path) -> io::Result<()> {
+    tell(&Step::Remove(file))?;
+    fs::remove_file(file)
 }
 
 /// Moves something from one directory to another, for the moment only: a power

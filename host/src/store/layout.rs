@@ -14,10 +14,8 @@
 //! ```
 
 use std::fs;
-use std::fs::DirBuilder;
 use std::fs::File;
 use std::fs::OpenOptions;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -28,6 +26,7 @@ use rustix::fs::FlockOperation;
 use rustix::fs::flock;
 
 use crate::ids::Digest;
+use crate::store::durable;
 use crate::store::error::StoreError;
 
 /// Memory-backed storage that Linux offers to everybody.
@@ -86,10 +85,8 @@ impl Layout {
     }
 
     fn lock(&self) -> Result<File, StoreError> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file =
-            options.open(self.data.join("lock")).map_err(StoreError::io("open the lock of the data directory"))?;
+        let file = durable::open_or_make(&self.data.join("lock"));
+        let file = file.map_err(StoreError::io("open the lock of the data directory"))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(file),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Unusable(format!(
@@ -161,8 +158,13 @@ pub(super) enum Parents {
 
 /// Makes a directory that only its owner can enter, unless it is there.
 pub(super) fn make_private_dir(path: &Path, parents: Parents) -> std::io::Result<()> {
-    let made = DirBuilder::new().mode(0o700).recursive(parents == Parents::Make).create(path);
-    match made {
+    if parents == Parents::Make
+        && let Some(above) = path.parent()
+        && !(above.as_os_str().is_empty() || above.exists())
+    {
+        make_private_dir(above, parents)?;
+    }
+    match durable::make_dir(path) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         made => made,
     }

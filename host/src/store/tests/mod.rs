@@ -6,6 +6,7 @@ mod explicit;
 mod fates;
 mod files;
 mod history;
+pub(super) mod power;
 mod records;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,15 @@
+//! The power is cut, the disk is full, the disk is broken.
+//!
+//! [`disk`] records all that the store asks of the disk and fails on demand;
+//! SQLite comes to it through [`vfs`], the store's own files through
+//! `durable::tell`. [`image`] makes of a record what a power cut would leave,
+//! [`load`] is what the store was doing, and [`cuts`] and [`faults`] hold the
+//! promises.
+
+mod dice;
+mod disk;
+mod image;
+mod load;
+mod vfs;
+
+pub(in crate::store) use self::disk::tell;
