@@ -56,6 +56,7 @@ impl Layout {
         let private = fs::Permissions::from_mode(0o700);
         fs::set_permissions(&layout.data, private).map_err(StoreError::io("make the data directory private"))?;
         let lock = layout.lock()?;
+        layout.keep_names().map_err(StoreError::io("make the data directory durable"))?;
         for dir in [layout.modules(), layout.artefacts(), layout.tmp(), layout.work()] {
             make_private_dir(&dir, Parents::Expect)
                 .map_err(StoreError::io("make a directory in the data directory"))?;
@@ -94,6 +95,18 @@ impl Layout {
                 self.data.display()
             ))),
             Err(errno) => Err(StoreError::io("lock the data directory")(errno.into())),
+        }
+    }
+
+    /// At a first start, which may be a second one after a crash: the name of the
+    /// data directory outlasts a power cut, or all that is said to be done would
+    /// be lost with it.
+    fn keep_names(&self) -> std::io::Result<()> {
+        let Some(above) = self.data.parent().filter(|_| !self.database().exists()) else { return Ok(()) };
+        match durable::sync_dir(above) {
+            // Whoever may not look there did not make the directory either.
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced,
         }
     }
 
@@ -163,6 +176,8 @@ pub(super) fn make_private_dir(path: &Path, parents: Parents) -> std::io::Result
         && !(above.as_os_str().is_empty() || above.exists())
     {
         make_private_dir(above, parents)?;
+        let above = fs::canonicalize(above)?;
+        durable::sync_dir(above.parent().unwrap_or(&above))?;
     }
     match durable::make_dir(path) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
