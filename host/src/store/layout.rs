@@ -56,6 +56,8 @@ impl Layout {
         let private = fs::Permissions::from_mode(0o700);
         fs::set_permissions(&layout.data, private).map_err(StoreError::io("make the data directory private"))?;
         let lock = layout.lock()?;
+        // First of all names, since `refuse_foreign` knows the directory by it.
+        durable::sync_dir(&layout.data).map_err(StoreError::io("make the lock durable"))?;
         layout.keep_names().map_err(StoreError::io("make the data directory durable"))?;
         for dir in [layout.modules(), layout.artefacts(), layout.tmp(), layout.work()] {
             make_private_dir(&dir, Parents::Expect)
