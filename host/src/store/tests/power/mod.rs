@@ -6,6 +6,7 @@
 //! [`load`] is what the store was doing, and [`cuts`] and [`faults`] hold the
 //! promises.
 
+mod cuts;
 mod dice;
 mod disk;
 mod image;
