@@ -120,6 +120,11 @@ impl Layout {
         self.data.join("truth.sqlite3")
     }
 
+    /// The database's log, where a commit lies first.
+    pub(super) fn log(&self) -> PathBuf {
+        self.data.join("truth.sqlite3-wal")
+    }
+
     pub(super) fn secret(&self) -> PathBuf {
         self.data.join("secret")
     }

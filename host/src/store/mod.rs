@@ -152,6 +152,8 @@ impl Store {
         let (layout, lock) = Layout::prepare(&config.data)?;
         empty(&layout.tmp()).map_err(StoreError::io("empty the directory for temporary files"))?;
         let secret = secret::load(&layout)?;
+        // Before anybody reads there what may never have reached the disk.
+        durable::write_again(&layout.log()).map_err(StoreError::io("write the database's log again"))?;
         let database = layout.database();
         let db = schema::open_for_writing(&database)?;
         durable::sync_dir(layout.data()).map_err(StoreError::io("make the data directory durable"))?;

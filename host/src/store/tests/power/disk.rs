@@ -87,7 +87,7 @@ pub(super) enum Lasts {
     UntilMended,
 }
 
-/// The disk under one directory.
+/// The disk that one data directory lies on.
 pub(super) struct Disk {
     root: PathBuf,
     state: Mutex<State>,
@@ -122,7 +122,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Disk {
-    /// Watches everything under `root` from now on, for as long as it lives.
+    /// Watches the directory `data` in `root`, and its name, for as long as it lives.
     pub(super) fn under(root: &Path) -> Arc<Disk> {
         vfs::register();
         let root = root.canonicalize().unwrap();
@@ -136,7 +136,9 @@ impl Disk {
 
     /// The disk that a path lies on, if it is one of ours.
     pub(super) fn of(path: &Path) -> Option<Arc<Disk>> {
-        lock(&DISKS).iter().filter(|(root, _)| path.starts_with(root)).find_map(|(_, disk)| disk.upgrade())
+        // Working copies lie beside the data directory, and on any disk.
+        let is_there = |root: &Path| path == root || path.starts_with(root.join("data"));
+        lock(&DISKS).iter().filter(|(root, _)| is_there(root)).find_map(|(_, disk)| disk.upgrade())
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -165,11 +167,6 @@ impl Disk {
         state.struck
     }
 
-    /// Whether the fault has hit anything so far.
-    pub(super) fn has_struck(&self) -> bool {
-        lock(&self.state).struck
-    }
-
     fn durable_step(&self, step: &Step<'_>) -> Result<(), Trouble> {
         let mut state = lock(&self.state);
         match *step {
@@ -184,10 +181,10 @@ impl Disk {
                 state.pass(Call::Name)?;
                 state.make(path, Some(()));
             }
-            Step::Write(path, bytes) => {
+            Step::Write(path, at, bytes) => {
                 state.pass(Call::Write)?;
                 let file = state.file(path);
-                state.record.push(Event::Write(file, 0, bytes.to_vec()));
+                state.record.push(Event::Write(file, at, bytes.to_vec()));
             }
             Step::Sync(path) => {
                 let file = state.file(path);
@@ -353,7 +350,7 @@ impl State {
 pub(in crate::store) fn tell(step: &Step<'_>) -> io::Result<()> {
     let (Step::MakeDir(path)
     | Step::Create(path)
-    | Step::Write(path, _)
+    | Step::Write(path, ..)
     | Step::Sync(path)
     | Step::Rename(path, _)
     | Step::Remove(path)
