@@ -106,9 +106,10 @@ impl Store {
         let shared = self.shared();
         block(move || {
             let path = shared.layout.wasm(&digest);
-            // Names are given only to whole files, so one that is there is right.
+            // Names are given only to whole files, so one that is there is right; but
+            // whoever gave it may not have come to make it durable.
             if path.exists() {
-                return Ok(());
+                return durable::sync_dir(&shared.layout.modules()).map_err(StoreError::io("keep a module's name"));
             }
             durable::write_whole(&shared.layout.tmp(), &path, &bytes).map_err(StoreError::io("save a module"))
         })
