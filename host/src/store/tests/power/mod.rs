@@ -9,6 +9,7 @@
 mod cuts;
 mod dice;
 mod disk;
+mod faults;
 mod image;
 mod load;
 mod vfs;

@@ -1,0 +1,202 @@
+//! Any one call of the disk fails: what was asked for fails with a reason, what
+//! was done stays done, and the store goes on, or says that it does not.
+
+use super::super::*;
+use super::dice::Dice;
+use super::disk::Disk;
+use super::disk::Fault;
+use super::disk::Lasts;
+use super::disk::Trouble;
+use super::image::Cut;
+use super::image::Model;
+use super::load::Act;
+use super::load::Step;
+use super::load::home;
+use super::load::steps;
+
+const TRACK: &str = "ann";
+
+/// What is there before the disk begins to fail.
+const BEFORE: [Act; 7] = [Act::Tenant, Act::Upload, Act::Create, Act::Accept, Act::Claim, Act::Work, Act::Put];
+
+/// What is done while it fails.
+const MEANWHILE: [Act; 10] = [
+    Act::Accept,
+    Act::Claim,
+    Act::Work,
+    Act::CarryOver,
+    Act::Upload,
+    Act::Unload,
+    Act::Put,
+    Act::Upload,
+    Act::Mark,
+    Act::Remove,
+];
+
+/// A data directory, and what its track shows after each step of [`MEANWHILE`] if
+/// nothing fails.
+struct Base {
+    home: TempDir,
+    states: Vec<String>,
+}
+
+impl Base {
+    async fn new() -> Base {
+        let home = home();
+        let kit = Kit { store: open(home.path(), limits::WORK_BYTES_DEFAULT).unwrap(), home };
+        for step in steps(&BEFORE) {
+            kit.take(TRACK, step).await.unwrap();
+        }
+        let Kit { home, store } = kit;
+        drop(store);
+        let twin = copy(&home);
+        let kit = Kit { store: open(twin.path(), limits::WORK_BYTES_DEFAULT).unwrap(), home: twin };
+        let mut states = vec![kit.state(TRACK).await.unwrap()];
+        for step in meanwhile() {
+            kit.take(TRACK, step).await.unwrap();
+            states.push(kit.state(TRACK).await.unwrap());
+        }
+        Base { home, states }
+    }
+}
+
+fn meanwhile() -> Vec<Step> {
+    steps(&MEANWHILE).into_iter().map(|step| Step { number: step.number + 100, ..step }).collect()
+}
+
+fn copy(home: &TempDir) -> TempDir {
+    let twin = super::load::home();
+    super::super::crash::copy_dir(&home.path().join("data"), &twin.path().join("data"));
+    twin
+}
+
+/// A store on a disk that fails at one call, or from it on.
+struct Trial<'a> {
+    base: &'a Base,
+    fault: Fault,
+    disk: Arc<Disk>,
+    kit: Kit,
+    /// How many steps are done.
+    done: usize,
+}
+
+impl<'a> Trial<'a> {
+    /// Opens the store; if the disk fails at that, once more when it is mended.
+    fn begin(base: &'a Base, fault: Fault) -> Trial<'a> {
+        let home = copy(&base.home);
+        let disk = Disk::under(home.path());
+        disk.fail(fault);
+        let store = open(home.path(), limits::WORK_BYTES_DEFAULT).unwrap_or_else(|error| {
+            assert_plain(&error, fault);
+            assert!(disk.mend(), "{fault:?}: {error:?}");
+            open(home.path(), limits::WORK_BYTES_DEFAULT).unwrap()
+        });
+        Trial { base, fault, disk, kit: Kit { home, store }, done: 0 }
+    }
+
+    /// Does all steps, each again when the disk is mended; says whether the fault
+    /// hit anything.
+    async fn go(mut self) -> bool {
+        let all = meanwhile();
+        while let Some(step) = all.get(self.done) {
+            match self.kit.take(TRACK, *step).await {
+                Ok(()) => self.done += 1,
+                Err(error) => self = self.failed(*step, &error).await,
+            }
+        }
+        let struck = self.disk.mend();
+        let state = self.kit.state(TRACK).await.unwrap();
+        assert_eq!(state, self.base.states[self.done], "{:?}", self.fault);
+        self.cut_power().await;
+        struck
+    }
+
+    /// A step has failed: nothing of it may be there, and nothing else be gone.
+    async fn failed(self, step: Step, error: &StoreError) -> Trial<'a> {
+        let what = format!("{:?} at {step:?}: {error:?}", self.fault);
+        assert_plain(error, self.fault);
+        assert!(self.disk.mend(), "{what}");
+        let state = self.kit.state(TRACK).await.unwrap();
+        assert_eq!(state, self.base.states[self.done], "{what}");
+        if self.kit.store.takes_writes() { self } else { self.restarted(step, &what).await }
+    }
+
+    /// The store takes no more writes until it is opened again; only then it is
+    /// known whether the step was done.
+    async fn restarted(self, step: Step, what: &str) -> Trial<'a> {
+        let refused = self.kit.store.create_tenant("other".parse().unwrap(), now()).await;
+        assert!(matches!(refused, Err(StoreError::Poisoned)), "{what}");
+        let Trial { base, fault, disk, kit: Kit { home, store }, mut done } = self;
+        drop(store);
+        let store = open(home.path(), limits::WORK_BYTES_DEFAULT).unwrap_or_else(|error| panic!("{what}: {error:?}"));
+        let kit = Kit { home, store };
+        let state = kit.state(TRACK).await.unwrap();
+        if step.act != Act::CarryOver && state == base.states[done + 1] {
+            done += 1;
+        }
+        assert_eq!(state, base.states[done], "{what}");
+        Trial { base, fault, disk, kit, done }
+    }
+
+    /// All that was said to be done is on the disk, and not merely in the kernel.
+    async fn cut_power(self) {
+        let record = self.disk.record();
+        for mut cut in [Cut::KeepsSynced, Cut::KeepsSome(Dice::new(self.fault.after as u64))] {
+            let home = home();
+            Model::after(&record, &mut cut).write(self.disk.root(), home.path(), &mut cut);
+            let what = format!("{:?}, then a power cut {}", self.fault, cut.word());
+            let store = open(home.path(), limits::WORK_BYTES_DEFAULT);
+            let kit = Kit { home, store: store.unwrap_or_else(|error| panic!("{what}: {error:?}")) };
+            let state = kit.state(TRACK).await.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+            assert_eq!(state, self.base.states[self.done], "{what}");
+        }
+    }
+}
+
+/// The error is one that says what is wrong with the disk.
+#[track_caller]
+fn assert_plain(error: &StoreError, fault: Fault) {
+    let plain = match fault.trouble {
+        // A sync that finds no room leaves as much in doubt as any that fails.
+        Trouble::Full => matches!(error, StoreError::Full | StoreError::Poisoned) || cannot_open(error),
+        Trouble::Broken => matches!(error, StoreError::Poisoned | StoreError::Io { .. } | StoreError::Sql(_)),
+    };
+    assert!(plain, "{fault:?}: {error:?}");
+}
+
+fn cannot_open(error: &StoreError) -> bool {
+    matches!(error, StoreError::Sql(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen))
+}
+
+/// Lets every call fail that can fail in this way, one after the other.
+async fn every_call_fails(trouble: Trouble, lasts: Lasts) {
+    let base = Base::new().await;
+    let mut after = 0;
+    while Trial::begin(&base, Fault { trouble, after, lasts }).go().await {
+        after += 1;
+    }
+    println!("{after} calls that failed: {trouble:?}, {lasts:?}");
+    assert!(after > 100);
+}
+
+#[tokio::test]
+async fn b23_a_disk_that_is_full_at_any_call_loses_nothing() {
+    every_call_fails(Trouble::Full, Lasts::UntilMended).await;
+}
+
+#[tokio::test]
+async fn b23_a_disk_without_room_for_one_call_loses_nothing() {
+    every_call_fails(Trouble::Full, Lasts::Once).await;
+}
+
+#[tokio::test]
+async fn b23_a_disk_that_fails_from_any_call_on_loses_nothing() {
+    every_call_fails(Trouble::Broken, Lasts::UntilMended).await;
+}
+
+/// The worst of all: the kernel says once that it could not write, and then goes
+/// on as if it had.
+#[tokio::test]
+async fn b23_a_disk_that_fails_at_any_one_call_loses_nothing() {
+    every_call_fails(Trouble::Broken, Lasts::Once).await;
+}
