@@ -2,12 +2,15 @@
 //!
 //! Promise: nobody who waits for a commit waits for this, unless the log has
 //! outgrown its bound; then the writer stops once, so that it can begin anew. A
-//! log that nobody carried over is only long, never wrong.
+//! log that nobody carried over is only long, never wrong. A sync that fails here
+//! ends all writing too, since nobody knows what it has cost.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::SyncSender;
 use std::sync::mpsc::sync_channel;
@@ -24,17 +27,28 @@ use crate::store::schema;
 /// How the writer says that the log has grown. Dropping it ends the thread.
 pub(super) struct Nudge {
     asked: SyncSender<()>,
-    db: Arc<Mutex<Connection>>,
+    carrier: Arc<Carrier>,
+}
+
+/// Whoever carries over, on whichever thread.
+struct Carrier {
+    db: Mutex<Connection>,
+    poisoned: Arc<AtomicBool>,
 }
 
 impl Nudge {
+    /// Set for good when the disk has failed a sync.
+    pub(super) fn poisoned(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.carrier.poisoned)
+    }
+
     /// Tells the length of the log, between two commits.
     pub(super) fn log_has(&self, pages: u32) {
         if pages > LOG_PAGES_MAX {
             // While commits go on, the checkpointer never sees the end of the log.
             // Nobody commits while the writer is here, so now all of it is carried
             // over, and the next commit begins the log anew.
-            carry_over(&self.db);
+            self.carrier.carry_over();
         } else if pages >= CHECKPOINT_PAGES {
             // Full means that it is asked for already.
             let _ = self.asked.try_send(());
@@ -46,23 +60,23 @@ impl Nudge {
 pub(super) struct Checkpointer {
     thread: Option<JoinHandle<()>>,
     #[cfg(test)]
-    db: Arc<Mutex<Connection>>,
+    carrier: Arc<Carrier>,
 }
 
 impl Checkpointer {
     pub(super) fn start(database: &Path) -> Result<(Checkpointer, Nudge), StoreError> {
         let db = schema::open_for_checkpoints(database)?;
-        let db = Arc::new(Mutex::new(db));
+        let carrier = Arc::new(Carrier { db: Mutex::new(db), poisoned: Arc::default() });
         let (asked, wishes) = sync_channel(1);
-        let nudge = Nudge { asked, db: Arc::clone(&db) };
+        let nudge = Nudge { asked, carrier: Arc::clone(&carrier) };
         #[cfg(test)]
-        let for_tests = Arc::clone(&db);
-        let thread = thread::Builder::new().name("store-checkpoint".to_owned()).spawn(move || work(&db, &wishes));
+        let for_tests = Arc::clone(&carrier);
+        let thread = thread::Builder::new().name("store-checkpoint".to_owned()).spawn(move || work(&carrier, &wishes));
         let thread = thread.map_err(StoreError::io("start the checkpointer"))?;
         let checkpointer = Checkpointer {
             thread: Some(thread),
             #[cfg(test)]
-            db: for_tests,
+            carrier: for_tests,
         };
         Ok((checkpointer, nudge))
     }
@@ -70,21 +84,28 @@ impl Checkpointer {
     /// Does it now, whatever the length of the log.
     #[cfg(test)]
     pub(super) fn carry_over_now(&self) {
-        carry_over(&self.db);
+        self.carrier.carry_over();
     }
 }
 
-fn work(db: &Mutex<Connection>, wishes: &Receiver<()>) {
+fn work(carrier: &Carrier, wishes: &Receiver<()>) {
     while wishes.recv().is_ok() {
-        carry_over(db);
+        carrier.carry_over();
     }
 }
 
-/// One at a time, since the database lets nobody wait for another's checkpoint.
-fn carry_over(db: &Mutex<Connection>) {
-    let db = db.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Err(error) = schema::checkpoint(&db) {
-        tracing::warn!(%error, "the log could not be carried over");
+impl Carrier {
+    /// One at a time, since the database lets nobody wait for another's checkpoint.
+    fn carry_over(&self) {
+        let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        match schema::checkpoint(&db) {
+            Ok(()) => (),
+            Err(StoreError::Poisoned) => {
+                self.poisoned.store(true, Ordering::Release);
+                tracing::error!("the disk failed to sync the database; nothing more is written until a restart");
+            }
+            Err(error) => tracing::warn!(%error, "the log could not be carried over"),
+        }
     }
 }
 

@@ -19,8 +19,8 @@ pub enum StoreError {
     /// The line of waiting writes is full; nothing was done.
     #[error("too much is waiting to be written; try again in a moment")]
     Busy,
-    /// A commit failed on its way to the disk. Whether it is there is only
-    /// known after a restart, so nothing more is written until then.
+    /// A commit failed on its way to the disk, or a sync did. What is there is
+    /// only known after a restart, so nothing more is written until then.
     #[error("the store takes no more writes until the server is restarted, since the disk failed")]
     Poisoned,
     /// The disk has no room left; nothing was done.
@@ -125,7 +125,12 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => StoreError::Full,
+            _ if is_failed_sync(&error) => StoreError::Poisoned,
             _ => StoreError::Sql(error),
         }
     }
+}
+
+fn is_failed_sync(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_FSYNC)
 }

@@ -44,7 +44,7 @@ impl Writer {
     pub(super) fn start(mut db: Connection, nudge: Nudge) -> Result<Writer, StoreError> {
         let (line, units) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
-        let poisoned = Arc::new(AtomicBool::new(false));
+        let poisoned = nudge.poisoned();
         let log_pages = Arc::new(AtomicU32::new(0));
         let seen = Arc::clone(&log_pages);
         db.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: std::ffi::c_int| {
@@ -57,7 +57,7 @@ impl Writer {
         Ok(Writer { line: Some(line), waiting, poisoned, thread: Some(thread) })
     }
 
-    /// Whether the disk has failed a commit.
+    /// Whether the disk has failed a commit, or a sync that nobody waited for.
     pub(super) fn is_poisoned(&self) -> bool {
         self.poisoned.load(Ordering::Acquire)
     }

@@ -70,6 +70,8 @@ pub(super) enum Trouble {
     Full,
     /// `EIO`.
     Broken,
+    /// `EIO`, and only from a sync.
+    Unsynced,
 }
 
 /// A disk that fails from one call on.
@@ -165,6 +167,10 @@ impl Disk {
         let mut state = lock(&self.state);
         state.fault = None;
         state.struck
+    }
+
+    pub(super) fn has_struck(&self) -> bool {
+        lock(&self.state).struck
     }
 
     fn durable_step(&self, step: &Step<'_>) -> Result<(), Trouble> {
@@ -288,8 +294,12 @@ impl State {
     /// Lets a call pass unless the fault hits it.
     fn pass(&mut self, call: Call) -> Result<(), Trouble> {
         let Some(fault) = &mut self.fault else { return Ok(()) };
-        let needs_room = matches!(call, Call::Write | Call::Sync | Call::Name);
-        if fault.trouble == Trouble::Full && !needs_room {
+        let may_hit = match fault.trouble {
+            Trouble::Full => matches!(call, Call::Write | Call::Sync | Call::Name),
+            Trouble::Broken => true,
+            Trouble::Unsynced => call == Call::Sync,
+        };
+        if !may_hit {
             return Ok(());
         }
         if fault.after > 0 {
@@ -358,6 +368,6 @@ pub(in crate::store) fn tell(step: &Step<'_>) -> io::Result<()> {
     let Some(disk) = Disk::of(path) else { return Ok(()) };
     disk.durable_step(step).map_err(|trouble| match trouble {
         Trouble::Full => io::Error::from(io::ErrorKind::StorageFull),
-        Trouble::Broken => io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()),
+        Trouble::Broken | Trouble::Unsynced => io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()),
     })
 }

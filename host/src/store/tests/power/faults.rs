@@ -159,7 +159,9 @@ fn assert_plain(error: &StoreError, fault: Fault) {
     let plain = match fault.trouble {
         // A sync that finds no room leaves as much in doubt as any that fails.
         Trouble::Full => matches!(error, StoreError::Full | StoreError::Poisoned) || cannot_open(error),
-        Trouble::Broken => matches!(error, StoreError::Poisoned | StoreError::Io { .. } | StoreError::Sql(_)),
+        Trouble::Broken | Trouble::Unsynced => {
+            matches!(error, StoreError::Poisoned | StoreError::Io { .. } | StoreError::Sql(_))
+        }
     };
     assert!(plain, "{fault:?}: {error:?}");
 }
@@ -199,4 +201,31 @@ async fn b23_a_disk_that_fails_from_any_call_on_loses_nothing() {
 #[tokio::test]
 async fn b23_a_disk_that_fails_at_any_one_call_loses_nothing() {
     every_call_fails(Trouble::Broken, Lasts::Once).await;
+}
+
+/// Also if it is one of the checkpoint, for which nobody waits.
+#[tokio::test]
+async fn b23_after_a_failed_sync_the_store_takes_no_more_writes() {
+    let base = Base::new().await;
+    let mut failed = Vec::new();
+    for after in 0.. {
+        let home = copy(&base.home);
+        let disk = Disk::under(home.path());
+        let kit = Kit { store: open(home.path(), limits::WORK_BYTES_DEFAULT).unwrap(), home };
+        disk.fail(Fault { trouble: Trouble::Unsynced, after, lasts: Lasts::Once });
+        for step in steps(&[Act::Put, Act::CarryOver, Act::Param]) {
+            let taken = kit.take(TRACK, step).await;
+            assert_eq!(kit.store.takes_writes(), !disk.has_struck(), "{step:?}: {taken:?}");
+            if disk.has_struck() {
+                failed.push(step.act);
+                break;
+            }
+        }
+        if !disk.has_struck() {
+            break;
+        }
+    }
+    // The log before the database, both for the checkpoint; then the log's new
+    // header, and the commit itself.
+    assert_eq!(failed, [Act::Put, Act::CarryOver, Act::CarryOver, Act::Param, Act::Param]);
 }

@@ -140,7 +140,7 @@ fn code(result: Result<c_int, Trouble>, full: c_int, broken: c_int) -> c_int {
     match result {
         Ok(code) => code,
         Err(Trouble::Full) => full,
-        Err(Trouble::Broken) => broken,
+        Err(Trouble::Broken | Trouble::Unsynced) => broken,
     }
 }
 
