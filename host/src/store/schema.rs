@@ -15,6 +15,7 @@ use rusqlite::OpenFlags;
 use rusqlite::OptionalExtension as _;
 
 use crate::store::error::StoreError;
+use crate::store::rows;
 use crate::store::upgrade;
 
 /// The version of the tables below. One more for every change to them.
@@ -257,10 +258,10 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
     let mut db = Connection::open(path)?;
     db.busy_timeout(Duration::from_secs(5))?;
     db.set_prepared_statement_cache_capacity(128);
+    keep_log(&db)?;
     // The log is carried over by `checkpoint`, away from whoever waits for a commit.
     db.execute_batch(
-        "PRAGMA journal_mode = WAL;
-         PRAGMA synchronous = FULL;
+        "PRAGMA synchronous = FULL;
          PRAGMA wal_autocheckpoint = 0;
          PRAGMA journal_size_limit = 67108864;
          PRAGMA foreign_keys = ON;
@@ -295,6 +296,21 @@ fn must_be_known(found: i64) -> Result<(), StoreError> {
     }
     Err(StoreError::Unusable(format!(
         "the data directory has format {found}, and this server knows formats up to {VERSION}; use a newer server"
+    )))
+}
+
+/// Demands the log. Where there can be none, SQLite does not fail but goes on as it
+/// was; and whether the disk has taken the change, it says only after its answer, so
+/// that is read to its end. Without the log a power cut may undo the last commit.
+fn keep_log(db: &Connection) -> Result<(), StoreError> {
+    let modes: Vec<String> = rows::all(db, "PRAGMA journal_mode = WAL", [], |row| Ok(row.get(0)?))?;
+    if modes == ["wal"] {
+        return Ok(());
+    }
+    Err(StoreError::Unusable(format!(
+        "the database keeps no log in the data directory but stays in the mode `{}`; the disk may lack \
+         shared memory, as network shares do: choose another",
+        modes.concat()
     )))
 }
 
