@@ -69,12 +69,12 @@ impl Run {
         let (mut model, mut done, mut images) = (Model::default(), vec![0; self.tracks.len()], 0);
         for at in 0..=self.record.len() {
             let what = format!("before event {at}: {:?}", self.record.get(at).map(short));
-            let mut cuts = vec![Cut::KeepsAll];
+            let mut cuts = vec![Cut::Everything];
             if !model.is_settled() {
-                cuts.push(Cut::KeepsSome(Dice::new(at as u64)));
+                cuts.push(Cut::ByChance(Dice::new(at as u64)));
                 // Otherwise what is synced is what it was before the last event.
                 let settled = matches!(self.record[at - 1], Event::Sync(_) | Event::SyncDir(_) | Event::Done(_));
-                cuts.extend(settled.then_some(Cut::KeepsSynced));
+                cuts.extend(settled.then_some(Cut::Synced));
             }
             images += cuts.len();
             for cut in cuts {
@@ -82,7 +82,7 @@ impl Run {
                 self.check(&model, &done, cut, &what).await;
             }
             let Some(event) = self.record.get(at) else { break };
-            model.follow(event, &mut Cut::KeepsAll);
+            model.follow(event, &mut Cut::Everything);
             if let Event::Done(track) = event {
                 done[*track] += 1;
             }
@@ -115,8 +115,22 @@ async fn r22_a_power_cut_at_any_moment_leaves_the_old_state_or_the_new() {
         Act::Upload,
         Act::Unload,
     ];
-    const SECOND: [Act; 8] =
-        [Act::Accept, Act::Claim, Act::Work, Act::Put, Act::CarryOver, Act::Param, Act::Mark, Act::Remove];
+    const SECOND: [Act; 14] = [
+        Act::Accept,
+        Act::Claim,
+        Act::Work,
+        Act::Accept,
+        Act::Claim,
+        Act::Work,
+        Act::Put,
+        Act::CarryOver,
+        Act::Param,
+        Act::Accept,
+        Act::Claim,
+        Act::Work,
+        Act::Mark,
+        Act::Remove,
+    ];
     let home = home();
     let disk = Disk::under(home.path());
     let kit = Kit { store: open(home.path(), limits::WORK_BYTES_DEFAULT).unwrap(), home };
@@ -159,13 +173,13 @@ async fn r22_a_power_cut_under_load_leaves_the_old_state_or_the_new() {
     let (mut model, mut done, mut followed) = (Model::default(), vec![0; run.tracks.len()], 0);
     for at in points {
         for event in &run.record[followed..at] {
-            model.follow(event, &mut Cut::KeepsAll);
+            model.follow(event, &mut Cut::Everything);
             if let Event::Done(track) = event {
                 done[*track] += 1;
             }
         }
         followed = at;
-        let cut = if dice.roll(4) == 0 { Cut::KeepsSynced } else { Cut::KeepsSome(dice.split()) };
+        let cut = if dice.roll(4) == 0 { Cut::Synced } else { Cut::ByChance(dice.split()) };
         let what = format!("seed {seed}, {}, before event {at}", cut.word());
         run.check(&model, &done, cut, &what).await;
     }

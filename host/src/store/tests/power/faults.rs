@@ -1,6 +1,8 @@
 //! Any one call of the disk fails: what was asked for fails with a reason, what
 //! was done stays done, and the store goes on, or says that it does not.
 
+use std::ops::RangeInclusive;
+
 use super::super::*;
 use super::dice::Dice;
 use super::disk::Disk;
@@ -33,40 +35,48 @@ const MEANWHILE: [Act; 10] = [
     Act::Remove,
 ];
 
-/// A data directory, and what its track shows after each step of [`MEANWHILE`] if
-/// nothing fails.
+/// A data directory, what is to be done there, and what the track shows after each
+/// step of that if nothing fails.
 struct Base {
     home: TempDir,
+    steps: Vec<Step>,
     states: Vec<String>,
 }
 
 impl Base {
-    async fn new() -> Base {
-        let home = home();
-        let kit = Kit { store: open(home.path(), limits::WORK_BYTES_DEFAULT).unwrap(), home };
-        for step in steps(&BEFORE) {
-            kit.take(TRACK, step).await.unwrap();
-        }
-        let Kit { home, store } = kit;
-        drop(store);
+    async fn new(before: &[Act], meanwhile: &[Act]) -> Base {
+        let home = if before.is_empty() { home() } else { prepared(before).await };
+        let numbered = |step: Step| Step { number: step.number + 100, ..step };
+        let steps: Vec<_> = steps(meanwhile).into_iter().map(numbered).collect();
         let twin = copy(&home);
         let kit = Kit { store: open(twin.path(), limits::WORK_BYTES_DEFAULT).unwrap(), home: twin };
         let mut states = vec![kit.state(TRACK).await.unwrap()];
-        for step in meanwhile() {
-            kit.take(TRACK, step).await.unwrap();
+        for step in &steps {
+            kit.take(TRACK, *step).await.unwrap();
             states.push(kit.state(TRACK).await.unwrap());
         }
-        Base { home, states }
+        Base { home, steps, states }
     }
 }
 
-fn meanwhile() -> Vec<Step> {
-    steps(&MEANWHILE).into_iter().map(|step| Step { number: step.number + 100, ..step }).collect()
+/// A directory in which these steps were taken.
+async fn prepared(before: &[Act]) -> TempDir {
+    let home = home();
+    let kit = Kit { store: open(home.path(), limits::WORK_BYTES_DEFAULT).unwrap(), home };
+    for step in steps(before) {
+        kit.take(TRACK, step).await.unwrap();
+    }
+    let Kit { home, store } = kit;
+    drop(store);
+    home
 }
 
+/// Another directory with the same in it.
 fn copy(home: &TempDir) -> TempDir {
-    let twin = super::load::home();
-    super::super::crash::copy_dir(&home.path().join("data"), &twin.path().join("data"));
+    let (data, twin) = (home.path().join("data"), super::load::home());
+    if data.exists() {
+        super::super::crash::copy_dir(&data, &twin.path().join("data"));
+    }
     twin
 }
 
@@ -97,17 +107,16 @@ impl<'a> Trial<'a> {
     /// Does all steps, each again when the disk is mended; says whether the fault
     /// hit anything.
     async fn go(mut self) -> bool {
-        let all = meanwhile();
-        while let Some(step) = all.get(self.done) {
-            match self.kit.take(TRACK, *step).await {
+        while let Some(step) = self.base.steps.get(self.done).copied() {
+            match self.kit.take(TRACK, step).await {
                 Ok(()) => self.done += 1,
-                Err(error) => self = self.failed(*step, &error).await,
+                Err(error) => self = self.failed(step, &error).await,
             }
         }
         let struck = self.disk.mend();
         let state = self.kit.state(TRACK).await.unwrap();
         assert_eq!(state, self.base.states[self.done], "{:?}", self.fault);
-        self.cut_power().await;
+        self.cut_power(Cut::Synced, self.done..=self.done).await;
         struck
     }
 
@@ -118,6 +127,7 @@ impl<'a> Trial<'a> {
         assert!(self.disk.mend(), "{what}");
         let state = self.kit.state(TRACK).await.unwrap();
         assert_eq!(state, self.base.states[self.done], "{what}");
+        self.cut_power(Cut::ByChance(Dice::new(self.fault.after as u64)), self.done..=self.done + 1).await;
         if self.kit.store.takes_writes() { self } else { self.restarted(step, &what).await }
     }
 
@@ -138,18 +148,17 @@ impl<'a> Trial<'a> {
         Trial { base, fault, disk, kit, done }
     }
 
-    /// All that was said to be done is on the disk, and not merely in the kernel.
-    async fn cut_power(self) {
-        let record = self.disk.record();
-        for mut cut in [Cut::KeepsSynced, Cut::KeepsSome(Dice::new(self.fault.after as u64))] {
-            let home = home();
-            Model::after(&record, &mut cut).write(self.disk.root(), home.path(), &mut cut);
-            let what = format!("{:?}, then a power cut {}", self.fault, cut.word());
-            let store = open(home.path(), limits::WORK_BYTES_DEFAULT);
-            let kit = Kit { home, store: store.unwrap_or_else(|error| panic!("{what}: {error:?}")) };
-            let state = kit.state(TRACK).await.unwrap_or_else(|error| panic!("{what}: {error:?}"));
-            assert_eq!(state, self.base.states[self.done], "{what}");
-        }
+    /// What the disk holds, and not merely the kernel, is the state after one of
+    /// these numbers of steps.
+    async fn cut_power(&self, mut cut: Cut, done: RangeInclusive<usize>) {
+        let what = format!("{:?}, then a power cut {}", self.fault, cut.word());
+        let home = home();
+        Model::after(&self.disk.record(), &mut cut).write(self.disk.root(), home.path(), &mut cut);
+        let store = open(home.path(), limits::WORK_BYTES_DEFAULT);
+        let kit = Kit { home, store: store.unwrap_or_else(|error| panic!("{what}: {error:?}")) };
+        let state = kit.state(TRACK).await.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+        let may_be = &self.base.states[done];
+        assert!(may_be.contains(&state), "{what}: {state}\nis none of\n{}", may_be.join("\nor\n"));
     }
 }
 
@@ -171,10 +180,9 @@ fn cannot_open(error: &StoreError) -> bool {
 }
 
 /// Lets every call fail that can fail in this way, one after the other.
-async fn every_call_fails(trouble: Trouble, lasts: Lasts) {
-    let base = Base::new().await;
+async fn every_call_fails(base: &Base, trouble: Trouble, lasts: Lasts) {
     let mut after = 0;
-    while Trial::begin(&base, Fault { trouble, after, lasts }).go().await {
+    while Trial::begin(base, Fault { trouble, after, lasts }).go().await {
         after += 1;
     }
     println!("{after} calls that failed: {trouble:?}, {lasts:?}");
@@ -183,30 +191,38 @@ async fn every_call_fails(trouble: Trouble, lasts: Lasts) {
 
 #[tokio::test]
 async fn b23_a_disk_that_is_full_at_any_call_loses_nothing() {
-    every_call_fails(Trouble::Full, Lasts::UntilMended).await;
+    every_call_fails(&Base::new(&BEFORE, &MEANWHILE).await, Trouble::Full, Lasts::UntilMended).await;
 }
 
 #[tokio::test]
 async fn b23_a_disk_without_room_for_one_call_loses_nothing() {
-    every_call_fails(Trouble::Full, Lasts::Once).await;
+    every_call_fails(&Base::new(&BEFORE, &MEANWHILE).await, Trouble::Full, Lasts::Once).await;
 }
 
 #[tokio::test]
 async fn b23_a_disk_that_fails_from_any_call_on_loses_nothing() {
-    every_call_fails(Trouble::Broken, Lasts::UntilMended).await;
+    every_call_fails(&Base::new(&BEFORE, &MEANWHILE).await, Trouble::Broken, Lasts::UntilMended).await;
 }
 
 /// The worst of all: the kernel says once that it could not write, and then goes
 /// on as if it had.
 #[tokio::test]
 async fn b23_a_disk_that_fails_at_any_one_call_loses_nothing() {
-    every_call_fails(Trouble::Broken, Lasts::Once).await;
+    every_call_fails(&Base::new(&BEFORE, &MEANWHILE).await, Trouble::Broken, Lasts::Once).await;
+}
+
+/// From an empty directory on.
+#[tokio::test]
+async fn b23_a_first_start_that_the_disk_fails_can_be_tried_again() {
+    let base = Base::new(&[], &[Act::Tenant, Act::Upload]).await;
+    every_call_fails(&base, Trouble::Full, Lasts::Once).await;
+    every_call_fails(&base, Trouble::Broken, Lasts::Once).await;
 }
 
 /// Also if it is one of the checkpoint, for which nobody waits.
 #[tokio::test]
 async fn b23_after_a_failed_sync_the_store_takes_no_more_writes() {
-    let base = Base::new().await;
+    let base = Base::new(&BEFORE, &[]).await;
     let mut failed = Vec::new();
     for after in 0.. {
         let home = copy(&base.home);

@@ -20,11 +20,11 @@ use super::disk::Node;
 #[derive(Clone)]
 pub(super) enum Cut {
     /// All of it is there: the process died, not the machine.
-    KeepsAll,
+    Everything,
     /// Nothing of it is there.
-    KeepsSynced,
+    Synced,
     /// Chance decides about each sector and each name.
-    KeepsSome(Dice),
+    ByChance(Dice),
 }
 
 /// A disk, as far as its record was followed.
@@ -64,18 +64,18 @@ enum Naming {
 impl Cut {
     pub(super) fn word(&self) -> &'static str {
         match self {
-            Cut::KeepsAll => "keeping all",
-            Cut::KeepsSynced => "keeping what was synced",
-            Cut::KeepsSome(_) => "keeping some",
+            Cut::Everything => "keeping all",
+            Cut::Synced => "keeping what was synced",
+            Cut::ByChance(_) => "keeping some",
         }
     }
 
     /// One chance, if chance decides.
     fn keeps(&mut self) -> bool {
         match self {
-            Cut::KeepsAll => true,
-            Cut::KeepsSynced => false,
-            Cut::KeepsSome(dice) => dice.roll(2) == 0,
+            Cut::Everything => true,
+            Cut::Synced => false,
+            Cut::ByChance(dice) => dice.roll(2) == 0,
         }
     }
 }
@@ -100,7 +100,7 @@ impl Model {
             }
             Event::Write(file, at, bytes) => self.change(*file, Change::Write(*at, bytes.clone())),
             Event::Truncate(file, size) => self.change(*file, Change::Truncate(*size)),
-            Event::Sync(file) => self.settle(*file, &mut Cut::KeepsAll),
+            Event::Sync(file) => self.settle(*file, &mut Cut::Everything),
             Event::SyncFailed(file) => self.settle(*file, cut),
             Event::Rename(from, to) => self.loose_names.push(Naming::Move(from.clone(), to.clone())),
             Event::Remove(path) => self.loose_names.push(Naming::Gone(path.clone())),
@@ -220,8 +220,8 @@ fn apply(content: &mut Vec<u8>, change: &Change, cut: &mut Cut) {
 /// How much is written as one: by some disks 512 bytes, by others 4,096.
 fn sector(cut: &mut Cut) -> usize {
     match cut {
-        Cut::KeepsSome(dice) => [512, 4_096][dice.roll(2) as usize],
-        Cut::KeepsAll | Cut::KeepsSynced => usize::MAX / 2,
+        Cut::ByChance(dice) => [512, 4_096][dice.roll(2) as usize],
+        Cut::Everything | Cut::Synced => usize::MAX / 2,
     }
 }
 
@@ -254,13 +254,13 @@ mod tests {
             Event::SyncFailed(0),
             Event::Sync(0),
         ];
-        assert_eq!(left(&record[..4], &mut Cut::KeepsSynced), Vec::<String>::new());
-        assert_eq!(left(&record[..3], &mut Cut::KeepsAll), ["a one"]);
-        assert_eq!(left(&record[..5], &mut Cut::KeepsSynced), ["b one"]);
+        assert_eq!(left(&record[..4], &mut Cut::Synced), Vec::<String>::new());
+        assert_eq!(left(&record[..3], &mut Cut::Everything), ["a one"]);
+        assert_eq!(left(&record[..5], &mut Cut::Synced), ["b one"]);
         // A sync after one that failed makes nothing good.
-        assert_eq!(left(&record, &mut Cut::KeepsSynced), ["b one"]);
-        assert_eq!(left(&record, &mut Cut::KeepsAll), ["b oxxx"]);
-        let torn = (0..64).map(|seed| left(&record[..6], &mut Cut::KeepsSome(Dice::new(seed))));
+        assert_eq!(left(&record, &mut Cut::Synced), ["b one"]);
+        assert_eq!(left(&record, &mut Cut::Everything), ["b oxxx"]);
+        let torn = (0..64).map(|seed| left(&record[..6], &mut Cut::ByChance(Dice::new(seed))));
         let torn: std::collections::BTreeSet<_> = torn.collect();
         assert_eq!(torn, [vec!["b one".to_owned()], vec!["b oxxx".to_owned()]].into());
     }
