@@ -92,7 +92,7 @@ impl Kit {
     }
 }
 
-fn bytes_of(body: Body) -> Vec<u8> {
+pub(super) fn bytes_of(body: Body) -> Vec<u8> {
     match body {
         Body::Memory(bytes) => bytes,
         Body::Spooled(mut file) => {

@@ -13,9 +13,13 @@ use super::dice::Dice;
 use crate::model::job::Job;
 use crate::model::job::NamedSession;
 use crate::model::outcome::Reason;
+use crate::model::session::ListedState;
 use crate::store::JobFilter;
+use crate::store::Origin;
 use crate::store::SessionFilter;
 use crate::store::Stream;
+use crate::store::check;
+use crate::store::tests::history::bytes_of;
 
 /// A call of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +34,13 @@ pub(super) enum Act {
     Fail,
     Put,
     Param,
+    /// Ends the explicit transaction of a track that has them.
+    Commit,
+    RollBack,
+    /// Back to the oldest commit that is kept.
+    Revert,
+    /// Makes a second session out of the first.
+    Fork,
     Mark,
     Remove,
     Upload,
@@ -53,13 +64,16 @@ pub(super) fn steps(acts: &[Act]) -> Vec<Step> {
 pub(super) fn random_steps(count: usize, dice: &mut Dice) -> Vec<Step> {
     let mut acts = vec![Act::Create];
     while acts.len() < count {
-        acts.extend(match dice.roll(12) {
+        acts.extend(match dice.roll(15) {
             0..5 => vec![Act::Accept, Act::Claim, Act::Work],
             5 => vec![Act::Accept, Act::Claim, Act::Fail],
             6..8 => vec![Act::Put],
             8 => vec![Act::Param],
             9 => vec![Act::Mark, Act::Remove, Act::Create],
             10 => vec![Act::Upload, Act::Upload, Act::Unload],
+            11 => vec![Act::Commit],
+            12 => vec![Act::RollBack],
+            13 => vec![Act::Commit, Act::Revert],
             _ => vec![Act::CarryOver],
         });
     }
@@ -88,9 +102,27 @@ impl Kit {
                 let changes = ParamChanges::from([("written".to_owned(), Some(number.to_string()))]);
                 self.store.write_params(self.session_of(track).await?, changes, now()).await?;
             }
+            Act::Commit if is_explicit(track) => {
+                self.store.commit_transaction(self.session_of(track).await?, now()).await?;
+            }
+            Act::RollBack if is_explicit(track) => {
+                self.store.roll_back_transaction(self.session_of(track).await?, now()).await?;
+            }
+            Act::Commit | Act::RollBack => {}
+            Act::Revert => {
+                let key = self.session_of(track).await?;
+                let oldest = self.store.session_by_key(key).await?.unwrap().oldest_commit;
+                self.store.revert(key, oldest, now()).await?;
+            }
+            Act::Fork => {
+                let from = Some(Origin { session: self.session_of(track).await?, commit: None });
+                let fork = NewSession { id: "fork".parse().unwrap(), from, ..new_session(track) };
+                self.store.create_session(fork).await?;
+            }
             Act::Mark => drop(self.store.mark_session(self.session_of(track).await?).await?),
             Act::Remove => {
-                let filter = SessionFilter { owner: Some(track.parse().unwrap()), state: None };
+                let (owner, state) = (Some(track.parse().unwrap()), Some(ListedState::Marked));
+                let filter = SessionFilter { owner, state };
                 let marked = self.store.sessions(&"acme".parse().unwrap(), filter, all()).await?.items;
                 self.store.remove_session(marked[0].key).await?;
             }
@@ -195,16 +227,24 @@ impl Kit {
         Ok(text)
     }
 
+    /// What a session holds, and held at each commit that is kept.
     async fn contents(&self, key: SessionKey, text: &mut String) -> Result<(), StoreError> {
-        writeln!(text, "{:?}", self.store.params(key).await?).unwrap();
-        for entry in self.store.files(key, None, Recursive::Yes, all()).await?.items {
-            let digest = match entry.kind.word() {
-                "file" => self.read(key, entry.path.as_str()).await.map(|bytes| Digest::of(&bytes)),
-                _ => None,
-            };
-            writeln!(text, "{} {} {} {digest:?}", entry.kind.word(), entry.path, entry.size).unwrap();
+        for commit in self.store.commits(key, all()).await?.items {
+            writeln!(text, "{commit:?}").unwrap();
+            let at = Some(commit.number);
+            writeln!(text, "{:?}", self.store.params(key, at).await?).unwrap();
+            for entry in self.store.files(key, at, None, Recursive::Yes, all()).await?.0.items {
+                let content = self.store.file(key, at, entry.path.clone()).await?;
+                let digest = content.map(|content| Digest::of(&bytes_of(content.body)));
+                writeln!(text, "{} {} {} {digest:?}", entry.kind.word(), entry.path, entry.size).unwrap();
+            }
         }
         Ok(())
+    }
+
+    /// What is wrong with the store by its own rules.
+    pub(super) async fn faults(&self) -> Result<Vec<String>, StoreError> {
+        self.store.read(check::database).await
     }
 }
 
@@ -218,8 +258,16 @@ fn new_session(track: &str) -> NewSession {
         params: BTreeMap::from([("count".to_owned(), "1".to_owned())]),
         creator: None,
         keyed: false,
+        transaction: if is_explicit(track) { TransactionMode::Explicit } else { TransactionMode::Job },
+        retention: Retention { commits: 3, age: None },
+        from: None,
         now: now(),
     }
+}
+
+/// Whether a track's jobs are kept by `commit` only (R23).
+fn is_explicit(track: &str) -> bool {
+    track == "eve"
 }
 
 /// A directory in memory: nothing here waits for a real disk.
