@@ -220,6 +220,35 @@ async fn r13_r25_a_creation_cut_short_twice_is_given_to_the_job_again_and_who_wa
     assert_eq!(server.list("/v1/sessions").await.len(), 1);
 }
 
+/// It made a second session, and could not give it the id that the first one had.
+#[tokio::test]
+async fn r14_r25_a_creator_that_had_renamed_its_session_is_given_the_same_and_renames_it_again() {
+    let mut server = TestServer::start().await;
+    let args = "create first rename second set k v progress renamed stay-before 2";
+    let creator = server.new_job(OPS).args(args.split(' ')).submit().await;
+    until_attempt(&creator, 1, "renamed").await;
+    let second = server.session("second");
+    let waiters = wait_on(&second).await;
+    cut(&mut server);
+    let creator = creator.wait().await.succeeded();
+    assert_eq!(creator.lines().await, ["create Ok(\"first\")", "rename Ok(())", "set Ok(())"]);
+    check_ran(&waiters, ["id Some(\"second\")", "get Some(\"v\")"]).await;
+    assert_eq!(server.list("/v1/sessions").await.len(), 1);
+}
+
+/// It was given a second id, and the session with the first one was nobody's.
+#[tokio::test]
+async fn r13_r25_a_creator_that_lets_the_server_choose_is_given_the_same_id_again() {
+    let mut server = TestServer::start().await;
+    let args = "create - progress made stay-before 2";
+    let creator = server.new_job(OPS).args(args.split(' ')).submit().await;
+    until_attempt(&creator, 1, "made").await;
+    let before = creator.lines().await;
+    cut(&mut server);
+    assert_eq!(creator.wait().await.succeeded().lines().await, before);
+    assert_eq!(server.list("/v1/sessions").await.len(), 1);
+}
+
 #[tokio::test]
 async fn r16_r25_the_session_of_a_creator_that_is_lost_stays_and_is_empty() {
     let mut server = TestServer::start().await;

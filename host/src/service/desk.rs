@@ -68,6 +68,8 @@ pub(super) struct Desk {
 /// What the job holds for what it did to its session, or plans.
 #[derive(Default)]
 struct Held {
+    /// The id of the session that an earlier attempt made, until this one makes it.
+    made_before: Option<SessionId>,
     /// A creator's place at the head of its session's lane.
     head: Option<Head>,
     /// The place on which those wait who named the pending session.
@@ -97,7 +99,7 @@ impl Desk {
             live: Arc::clone(live),
             job: queued.job.id.clone(),
             dry_run: queued.job.dry_run,
-            held: Mutex::default(),
+            held: Mutex::new(Held { made_before: queued.created.clone(), ..Held::default() }),
             draft: Mutex::default(),
         }
     }
@@ -158,6 +160,7 @@ impl Desk {
         };
         // First the place, then the session: whoever sees the session comes after.
         let head = self.head_of(lane);
+        self.bring_back(new.id.clone()).await?;
         let session = match self.service.inner.store.create_session(new).await.map_err(refusal)? {
             Created::New(session) | Created::Again(session) => session,
             Created::Exists => return Err(DeskRefusal::Exists),
@@ -165,6 +168,19 @@ impl Desk {
         drop(hold);
         self.held().head = Some(head);
         Ok(session.key)
+    }
+
+    /// Gives the session that an earlier attempt made, and then renamed, the id under
+    /// which it was made, so that it is found there and no second one is made (R25).
+    /// Its lane is ours since the start of the server, so it is as that attempt left it.
+    async fn bring_back(&self, id: SessionId) -> Result<(), DeskRefusal> {
+        let Some(left) = self.held().made_before.take().filter(|left| *left != id) else { return Ok(()) };
+        let store = &self.service.inner.store;
+        match store.session(&self.owner, &left).await.map_err(refusal)? {
+            Some(session) => store.rename_session(session.key, id).await.map_err(refusal),
+            // Somebody has dropped it.
+            None => Ok(()),
+        }
     }
 
     async fn rename_now(&self, to: SessionId) -> Result<(), DeskRefusal> {
@@ -255,7 +271,9 @@ impl Desk {
 impl SessionDesk for Desk {
     async fn create(&self, id: Option<SessionId>) -> Result<Option<SessionId>, DeskRefusal> {
         self.must_keep("make a session")?;
-        self.grant(Move::Create(id.unwrap_or_else(SessionId::random))).await
+        // Who saw the id that the server chose for an earlier attempt finds the session under it.
+        let id = id.or_else(|| self.held().made_before.clone()).unwrap_or_else(SessionId::random);
+        self.grant(Move::Create(id)).await
     }
 
     async fn rename(&self, to: SessionId) -> Result<Option<SessionId>, DeskRefusal> {
