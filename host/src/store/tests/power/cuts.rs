@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use futures_util::future::join_all;
 
-use super::super::*;
 use super::dice::Dice;
 use super::disk::Disk;
 use super::disk::Event;
@@ -16,6 +15,7 @@ use super::load::Step;
 use super::load::home;
 use super::load::random_steps;
 use super::load::steps;
+use crate::store::tests::*;
 
 /// What the store did, and what each track showed after each of its steps.
 struct Run {

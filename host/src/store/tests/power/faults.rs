@@ -3,7 +3,6 @@
 
 use std::ops::RangeInclusive;
 
-use super::super::*;
 use super::dice::Dice;
 use super::disk::Disk;
 use super::disk::Fault;
@@ -15,6 +14,7 @@ use super::load::Act;
 use super::load::Step;
 use super::load::home;
 use super::load::steps;
+use crate::store::tests::*;
 
 const TRACK: &str = "ann";
 
@@ -75,7 +75,7 @@ async fn prepared(before: &[Act]) -> TempDir {
 fn copy(home: &TempDir) -> TempDir {
     let (data, twin) = (home.path().join("data"), super::load::home());
     if data.exists() {
-        super::super::crash::copy_dir(&data, &twin.path().join("data"));
+        crate::store::tests::crash::copy_dir(&data, &twin.path().join("data"));
     }
     twin
 }

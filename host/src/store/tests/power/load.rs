@@ -8,7 +8,6 @@
 use std::fmt::Write as _;
 use std::io::Read as _;
 
-use super::super::*;
 use super::dice::Dice;
 use crate::model::job::Job;
 use crate::model::job::NamedSession;
@@ -20,6 +19,7 @@ use crate::store::SessionFilter;
 use crate::store::Stream;
 use crate::store::check;
 use crate::store::tests::history::bytes_of;
+use crate::store::tests::*;
 
 /// A call of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
