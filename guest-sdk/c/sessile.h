@@ -94,11 +94,13 @@ int32_t sessile_session_rename(const char *id, int32_t id_len);
 SESSILE_IMPORT("session_delete")
 int32_t sessile_session_delete(void);
 
-/* Keeps what is uncommitted in a session with explicit transactions. */
+/* Keeps what is uncommitted in a session with explicit transactions, what this
+   job did so far included, however the job ends: 0, or an error. */
 SESSILE_IMPORT("session_commit")
 int32_t sessile_session_commit(void);
 
-/* Undoes what is uncommitted in a session with explicit transactions. */
+/* Undoes what is uncommitted in a session with explicit transactions, what this
+   job did so far included: 0, or an error; -4 while the job has a file open. */
 SESSILE_IMPORT("session_rollback")
 int32_t sessile_session_rollback(void);
 

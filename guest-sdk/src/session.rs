@@ -150,7 +150,11 @@ pub fn delete() -> Result<(), Error> {
     backend::delete()
 }
 
-/// Keeps what is uncommitted in a session with explicit transactions.
+/// Keeps what is uncommitted in a session with explicit transactions, what this
+/// job did so far included. It stays however the job ends; and since a job may
+/// run again after a crash, its next attempt may find it done already.
+///
+/// Fails with [`Error::Invalid`] in a session whose transactions are its jobs.
 ///
 /// ```
 /// use sessile_guest::{Error, session};
@@ -166,7 +170,11 @@ pub fn commit() -> Result<(), Error> {
     backend::commit()
 }
 
-/// Undoes what is uncommitted in a session with explicit transactions.
+/// Undoes what is uncommitted in a session with explicit transactions, what this
+/// job did so far included: files and parameters are as of the last commit.
+///
+/// Fails with [`Error::Busy`] while the job has a file or directory open, and
+/// with [`Error::Invalid`] in a session whose transactions are its jobs.
 ///
 /// ```
 /// use sessile_guest::{Error, session};

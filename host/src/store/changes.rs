@@ -99,6 +99,7 @@ pub(super) fn collect(
             }
         }
     }
+    collector.times_above(root, &done)?;
     puts::must_fit(limits, before, collector.changes.usage)?;
     Ok(collector.changes)
 }
@@ -147,11 +148,35 @@ impl Collector<'_> {
         Ok(())
     }
 
-    /// Takes over the pieces of a file that was changed in place. `false` if it is
-    /// no such file, and nothing was done.
+    /// The times of directories in which something was made or taken away.
+    fn times_above(&mut self, root: &OwnedFd, tops: &BTreeSet<SessionPath>) -> Result<(), StoreError> {
+        let above: BTreeSet<_> = tops.iter().filter_map(SessionPath::parent).collect();
+        for path in above.difference(tops) {
+            if let Some(found) = tree::look(root, path).map_err(StoreError::io(CONTEXT))? {
+                self.time_of(path, found.modified_ns)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The time of a directory that was there before; `false` if it was not.
+    fn time_of(&mut self, path: &SessionPath, modified_ns: i64) -> Result<bool, StoreError> {
+        let before = self.readers.with(|db| nodes::at(db, self.session, path, View::Tip))?;
+        let Some(before) = before.filter(|before| before.kind == EntryKind::Directory) else { return Ok(false) };
+        self.plain(NewNode::directory(path.clone(), modified_ns), Some(before));
+        Ok(true)
+    }
+
+    /// Takes over the pieces of a file that was changed in place, or the time of a
+    /// directory. `false` if there is none, and nothing was done.
     fn patch(&mut self, root: &OwnedFd, path: &SessionPath, pieces: &Pieces) -> Result<bool, StoreError> {
-        let found = tree::look(root, path).map_err(StoreError::io(CONTEXT))?;
-        let Some(Found { seen: Seen::File(file), modified_ns }) = found else { return Ok(false) };
+        let Some(found) = tree::look(root, path).map_err(StoreError::io(CONTEXT))? else { return Ok(false) };
+        let modified_ns = found.modified_ns;
+        let file = match found.seen {
+            Seen::File(file) => file,
+            Seen::Directory => return self.time_of(path, modified_ns),
+            Seen::Link { .. } => return Ok(false),
+        };
         let before = self.readers.with(|db| nodes::at(db, self.session, path, View::Tip))?;
         let Some(before) = before.filter(|before| before.kind == EntryKind::File) else { return Ok(false) };
         let size = file.metadata().map_err(StoreError::io(CONTEXT))?.len();
@@ -203,10 +228,12 @@ impl Collector<'_> {
         }
     }
 
-    /// A directory or a link. The times of directories are nobody's data.
+    /// A directory or a link.
     fn plain(&mut self, node: NewNode, before: Option<Node>) {
-        let same = |before: &Node| before.kind == node.kind && before.target == node.target;
-        if node.kind == EntryKind::Directory && before.as_ref().is_some_and(same) {
+        let same = |before: &Node| {
+            before.kind == node.kind && before.target == node.target && before.modified_ns == node.modified_ns
+        };
+        if before.as_ref().is_some_and(same) {
             return;
         }
         puts::replace(&mut self.changes.usage, before.as_ref(), Some(&node));
@@ -283,13 +310,17 @@ impl Changes {
         Ok(())
     }
 
-    /// Every path at which something differs.
+    /// Every path at which something differs, but for directories in which others do.
     pub(super) fn list(&self) -> Vec<FileChange> {
         let removed = self.removed.iter().map(|node| {
             let (path, kind, size) = (node.path.clone(), node.kind, node.size);
             FileChange { path, kind, change: Change::Deleted, size }
         });
-        let written = self.written.iter().map(|Written { node, old, .. }| {
+        let is_dir = |kind| kind == EntryKind::Directory;
+        let told = |written: &&Written| {
+            !(is_dir(written.node.kind) && written.old.as_ref().is_some_and(|old| is_dir(old.kind)))
+        };
+        let written = self.written.iter().filter(told).map(|Written { node, old, .. }| {
             let change = if old.is_some() { Change::Modified } else { Change::Created };
             FileChange { path: node.path.clone(), kind: node.kind, change, size: node.size }
         });

@@ -154,6 +154,8 @@ fn changes(db: &Connection, key: SessionKey, number: u64) -> Result<ChangeList, 
         names.entry(row.get("name")?).or_default()[side(row)?] = true;
         Ok(())
     })?;
+    // A directory that stays has another time, because of what is listed beside it.
+    files.retain(|_, sides| !sides.iter().all(|side| matches!(side, Some((EntryKind::Directory, _)))));
     Ok(ChangeList {
         files: files.into_iter().map(file_change).collect::<Result<_, _>>()?,
         params: names.into_iter().filter_map(param_change).collect(),

@@ -1,8 +1,9 @@
 //! From the truth into a working copy: all of a session, or single places of it.
 //!
 //! Promise: afterwards the copy is, at those places, what the database says: each
-//! name, kind, byte and time. (Times of directories are not restored.)
+//! name, kind, byte and time.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::io;
 use std::io::Seek as _;
@@ -82,12 +83,26 @@ pub(super) fn mend(db: &Connection, session: SessionKey, copy: &mut Copy) -> Res
             }
         }
     }
+    let above: BTreeSet<_> = copy.mends.keys().filter_map(SessionPath::parent).collect();
+    above.iter().try_for_each(|path| restore_time(db, session, &root, path))?;
     copy.mends.clear();
     Ok(root)
 }
 
-/// Restores the pieces of a file that was changed in place. `false` if it is no
-/// such file, and nothing was done.
+/// Gives a directory its time, if it is one.
+fn restore_time(db: &Connection, session: SessionKey, root: &OwnedFd, path: &SessionPath) -> Result<(), StoreError> {
+    let Some(node) = nodes::at(db, session, path, View::Tip)? else { return Ok(()) };
+    if node.kind == EntryKind::Directory
+        && let Some(parent) = tree::open_parent(root, path).map_err(StoreError::io(CONTEXT))?
+    {
+        let name = tree::name_of(path);
+        tree::set_modified_at(&parent, name, node.modified_ns).map_err(StoreError::io(CONTEXT))?;
+    }
+    Ok(())
+}
+
+/// Restores the pieces of a file that was changed in place, or the time of a
+/// directory. `false` if there is none, and nothing was done.
 fn patch(
     db: &Connection,
     session: SessionKey,
@@ -95,7 +110,11 @@ fn patch(
     path: &SessionPath,
     pieces: &Pieces,
 ) -> Result<bool, StoreError> {
-    let node = nodes::at(db, session, path, View::Tip)?.filter(|node| node.kind == EntryKind::File);
+    let node = nodes::at(db, session, path, View::Tip)?;
+    if node.as_ref().is_some_and(|node| node.kind == EntryKind::Directory) {
+        return restore_time(db, session, root, path).map(|()| true);
+    }
+    let node = node.filter(|node| node.kind == EntryKind::File);
     let file = tree::open_for_writing(root, path).map_err(StoreError::io(CONTEXT))?;
     let (Some(node), Some(file)) = (node, file) else { return Ok(false) };
     file.set_len(node.size).map_err(StoreError::io(CONTEXT))?;
@@ -131,6 +150,12 @@ fn write_all(db: &Connection, root: &OwnedFd, nodes: &[Node]) -> Result<(), Stor
         write(db, &parent, node)?;
         last = Some((above, parent));
     }
+    // Only now, since each thing that is made gives its directory another time.
+    for node in nodes.iter().filter(|node| node.kind == EntryKind::Directory) {
+        let parent = tree::open_parent(root, &node.path).map_err(StoreError::io(CONTEXT))?;
+        let parent = parent.ok_or_else(|| StoreError::io(CONTEXT)(io::ErrorKind::NotFound.into()))?;
+        tree::set_modified_at(&parent, tree::name_of(&node.path), node.modified_ns).map_err(StoreError::io(CONTEXT))?;
+    }
     Ok(())
 }
 
@@ -141,7 +166,7 @@ fn write(db: &Connection, parent: &OwnedFd, node: &Node) -> Result<(), StoreErro
         EntryKind::Link => {
             let target = node.target.as_deref().unwrap_or_default();
             let made = rustix::fs::symlinkat(target, parent, name).map_err(io::Error::from);
-            made.and_then(|()| tree::set_link_modified(parent, name, node.modified_ns)).map_err(StoreError::io(CONTEXT))
+            made.and_then(|()| tree::set_modified_at(parent, name, node.modified_ns)).map_err(StoreError::io(CONTEXT))
         }
         EntryKind::File => {
             let mut file = tree::make_file(parent, name).map_err(StoreError::io(CONTEXT))?;

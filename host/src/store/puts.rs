@@ -153,10 +153,13 @@ fn put(
     if pieces.len() > hashes.len() {
         edit.cut(file, hashes.len() as u64)?;
     }
+    let top = made.into_iter().next().unwrap_or_else(|| path.clone());
+    if old.is_none() {
+        touch_parent(&mut edit, &top, modified_ns)?;
+    }
     let edited = edit.finish(By { cause: Cause::Files, job: None, at: now })?;
     let etag = nodes::etag(access.session, file, stamp);
     let answer = Put { created: old.is_none(), etag, commit: edited.commit };
-    let top = made.into_iter().next().unwrap_or_else(|| path.clone());
     Ok(Written { answer, edited, top })
 }
 
@@ -176,6 +179,15 @@ fn make_parents(edit: &mut Edit<'_>, path: &SessionPath, modified_ns: i64) -> Re
         }
     }
     Ok(made)
+}
+
+/// Something was made in a directory, or taken out of it.
+fn touch_parent(edit: &mut Edit<'_>, path: &SessionPath, modified_ns: i64) -> Result<(), StoreError> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    if let Some(old) = nodes::at(edit.db, edit.session.key, &parent, View::Tip)? {
+        edit.node(Some(&old), &NewNode::directory(parent, modified_ns), ContentIs::Same)?;
+    }
+    Ok(())
 }
 
 fn delete(
@@ -200,6 +212,7 @@ fn delete(
         replace(&mut edit.tip.usage, Some(node), None);
         edit.remove(node)?;
     }
+    touch_parent(&mut edit, path, now.micros().saturating_mul(1_000))?;
     let edited = edit.finish(By { cause: Cause::Files, job: None, at: now })?;
     Ok(Written { answer: edited.commit, edited, top: path.clone() })
 }

@@ -74,8 +74,8 @@ pub(super) fn set_modified(file: &File, modified_ns: i64) -> io::Result<()> {
     Ok(rustix::fs::futimens(file, &both_times(modified_ns))?)
 }
 
-/// The same for a link, which cannot be opened.
-pub(super) fn set_link_modified(parent: impl AsFd, name: &str, modified_ns: i64) -> io::Result<()> {
+/// The same by name; of a link itself, which cannot be opened.
+pub(super) fn set_modified_at(parent: impl AsFd, name: &str, modified_ns: i64) -> io::Result<()> {
     Ok(rustix::fs::utimensat(parent, name, &both_times(modified_ns), AtFlags::SYMLINK_NOFOLLOW)?)
 }
 

@@ -130,12 +130,14 @@ impl Place {
         self.check().await;
     }
 
-    /// Of all that is there, only what has this path may look other than before.
+    /// Of all that is there, only what has this path may look other than before, and
+    /// the times of the folders above it.
     async fn check_only_changed(&mut self, path: &str) {
         let now = self.dump().await;
         let before = mem::replace(&mut self.shown, now);
-        let itself = format!("file /{path} ");
-        for line in self.shown.iter().filter(|line| !line.starts_with(&itself)) {
+        let above = path.match_indices('/').map(|(at, _)| format!("directory /{} ", &path[..at]));
+        let may: Vec<_> = above.chain([format!("file /{path} ")]).collect();
+        for line in self.shown.iter().filter(|line| !may.iter().any(|may| line.starts_with(may))) {
             assert!(before.contains(line), "{line} is new; {}", self.story);
         }
         self.check().await;
@@ -228,10 +230,8 @@ impl Place {
     }
 }
 
-/// A line of a dump without its time, and the time; folders have none.
+/// A line of a dump without its time, and the time.
 fn timed(line: &str) -> (String, Option<u64>) {
-    match line.rsplit_once(' ') {
-        Some((text, time)) if !line.starts_with("directory") => (text.to_owned(), Some(time.parse().unwrap())),
-        _ => (line.to_owned(), None),
-    }
+    let (text, time) = line.rsplit_once(' ').expect("each line ends with a time");
+    (text.to_owned(), Some(time.parse().unwrap()))
 }

@@ -297,8 +297,7 @@ impl Journal {
         }
     }
 
-    /// Before the times of a file are set by its path. Those of a directory
-    /// change with its entries anyway and are nobody's data.
+    /// Before the times of a file or directory are set by its path.
     pub(super) fn before_times_at(&mut self, at: Handle, path: &str, last: Last) -> Result<(), Refusal> {
         match self.resolve(at, path, last)? {
             Some(path) => self.note_times(&path),
@@ -306,7 +305,7 @@ impl Journal {
         }
     }
 
-    /// Before the times of an open file are set.
+    /// Before those of an open one are set.
     pub(super) fn before_times(&mut self, handle: Handle) -> Result<(), Refusal> {
         match self.open.get(&handle).ok_or(Refusal::BadDescriptor)?.clone() {
             Place::Root | Place::Orphan(_) => Ok(()),
@@ -316,9 +315,9 @@ impl Journal {
 
     fn note_times(&mut self, path: &SessionPath) -> Result<(), Refusal> {
         match self.look(path)? {
-            Some(found) if found.is_file() => self.touched.note_bytes(path, 0, 0),
-            Some(found) if !found.is_dir() => self.touched.note(path),
-            Some(_) | None => {}
+            Some(found) if found.is_file() || found.is_dir() => self.touched.note_bytes(path, 0, 0),
+            Some(_) => self.touched.note(path),
+            None => {}
         }
         Ok(())
     }

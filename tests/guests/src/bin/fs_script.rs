@@ -116,7 +116,7 @@ fn dump(folder: &Path) -> io::Result<()> {
         let (found, shown) = (fs::symlink_metadata(&path)?, path.display());
         let modified = found.modified()?.duration_since(UNIX_EPOCH).expect("a time since 1970").as_nanos();
         if found.is_dir() {
-            println!("directory {shown}");
+            println!("directory {shown} {modified}");
             dump(&path)?;
         } else if found.is_symlink() {
             println!("link {shown} {} {modified}", fs::read_link(&path)?.display());
