@@ -95,12 +95,12 @@ SESSILE_IMPORT("session_delete")
 int32_t sessile_session_delete(void);
 
 /* Keeps what is uncommitted in a session with explicit transactions, what this
-   job did so far included, however the job ends: 0, or an error. */
+ * job did so far included, however the job ends: 0, or an error. */
 SESSILE_IMPORT("session_commit")
 int32_t sessile_session_commit(void);
 
 /* Undoes what is uncommitted in a session with explicit transactions, what this
-   job did so far included: 0, or an error; -4 while the job has a file open. */
+ * job did so far included: 0, or an error; -4 while the job has a file open. */
 SESSILE_IMPORT("session_rollback")
 int32_t sessile_session_rollback(void);
 
