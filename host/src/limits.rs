@@ -171,5 +171,7 @@ pub const WORK_FREE_BYTES_MIN: u64 = 256 << 20;
 pub const RUBBISH_WAITING_MAX: usize = 1_000;
 /// Pages of the log (of 4 KiB) after which it is carried over into the database.
 pub const CHECKPOINT_PAGES: u32 = 1_000;
+/// How long a job that found the disk full waits before it tries again.
+pub const FULL_DISK_RETRY: Duration = Duration::from_millis(200);
 /// Pages of the log (64 MiB) after which the writer itself stops to carry them over.
 pub const LOG_PAGES_MAX: u32 = 16_384;

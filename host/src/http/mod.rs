@@ -108,6 +108,9 @@ async fn readyz(State(service): State<Service>) -> Result<&'static str, Problem>
     if service.is_draining() {
         return Err(Problem::new(Code::Unavailable, "the server is stopping"));
     }
+    if !service.takes_writes() {
+        return Err(Problem::new(Code::Unavailable, "the server's disk has failed; the operator must restart it"));
+    }
     Ok("ok\n")
 }
 

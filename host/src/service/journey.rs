@@ -178,7 +178,7 @@ impl Service {
     }
 
     /// Waits for `what`, unless the job is cancelled or the server stops first.
-    async fn unless_stopped<T>(&self, live: &LiveJob, what: impl Future<Output = T>) -> Result<T, Halt> {
+    pub(super) async fn unless_stopped<T>(&self, live: &LiveJob, what: impl Future<Output = T>) -> Result<T, Halt> {
         tokio::select! {
             biased;
             () = live.stop.cancelled() => Err(Halt::Cancelled),

@@ -28,6 +28,8 @@ pub mod modules;
 pub mod keys;
 pub mod tenants;
 pub mod refusal;
+#[cfg(test)]
+mod failing_disk;
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -165,6 +167,11 @@ impl Service {
     /// Whether the server is stopping.
     pub fn is_draining(&self) -> bool {
         self.inner.draining.is_cancelled()
+    }
+
+    /// Whether jobs can be recorded at all: not after the disk has failed.
+    pub fn takes_writes(&self) -> bool {
+        self.inner.store.takes_writes()
     }
 
     /// Stops: no new work, running jobs get `grace` to end and are cancelled

@@ -17,9 +17,11 @@ use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use crate::clock::Timestamp;
 use crate::ids::JobId;
+use crate::limits::FULL_DISK_RETRY;
 use crate::model::caller::Owner;
 use crate::model::job::Job;
 use crate::model::job::JobSeq;
@@ -27,6 +29,7 @@ use crate::model::job::JobState;
 use crate::model::job::NewJob;
 use crate::model::job::Spent;
 use crate::service::Service;
+use crate::service::journey::Halt;
 use crate::service::journey::Walk;
 use crate::service::refusal::Chain;
 use crate::store::Accepted;
@@ -152,11 +155,16 @@ impl Unrecorded {
 
 impl Service {
     /// Begins the job's next attempt, which it gives. Durable, unless the record
-    /// is written behind.
-    pub(super) async fn claim(&self, walk: &Walk, session_active: bool) -> Result<u32, StoreError> {
+    /// is written behind. Waits for room on a full disk.
+    pub(super) async fn claim(&self, walk: &Walk, session_active: bool) -> Result<u32, Halt> {
         let now = self.now();
         match &walk.record {
-            Record::Stored => self.inner.store.claim(walk.queued.seq, session_active, now).await,
+            Record::Stored => loop {
+                match self.inner.store.claim(walk.queued.seq, session_active, now).await {
+                    Err(StoreError::Full) => self.unless_stopped(walk.live(), sleep(FULL_DISK_RETRY)).await?,
+                    claimed => return Ok(claimed?),
+                }
+            },
             Record::Behind(job) => {
                 job.stage.send_replace(Stage::Started(now));
                 Ok(1)
@@ -176,10 +184,16 @@ impl Service {
     }
 
     /// Puts the end of a job that changes no session on record; durable when
-    /// this answers, unless the record is written behind.
+    /// this answers, unless the record is written behind. Waits for room on a full
+    /// disk: otherwise the job would seem to run until the next start.
     pub(super) async fn end(&self, walk: &Walk, attempt: u32, ending: Ending) -> Result<(), StoreError> {
         let job = match &walk.record {
-            Record::Stored => return self.inner.store.end(walk.queued.seq, attempt, ending).await,
+            Record::Stored => loop {
+                match self.inner.store.end(walk.queued.seq, attempt, ending.clone()).await {
+                    Err(StoreError::Full) if !self.is_draining() => sleep(FULL_DISK_RETRY).await,
+                    ended => return ended,
+                }
+            },
             Record::Behind(job) => Arc::clone(job),
         };
         if let Some((seq, attempt)) = job.recorded.get() {

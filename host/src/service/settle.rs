@@ -73,6 +73,9 @@ impl Service {
             CommitError::Store(StoreError::Refused(refused)) => {
                 Outcome::failed(Reason::HostError, format!("what the job did could not be kept: {refused}"))
             }
+            CommitError::Store(StoreError::Full) => {
+                Outcome::failed(Reason::HostError, "what the job did could not be kept: the disk of the server is full")
+            }
             CommitError::Store(error) => {
                 tracing::error!(job = %walk.queued.job.id, error = %Chain(&error), "a commit failed");
                 Outcome::failed(Reason::HostError, "what the job did could not be kept: the server's store failed")

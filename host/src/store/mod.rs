@@ -55,7 +55,7 @@ mod changes;
 mod draft;
 mod midway;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fs;
 use std::fs::File;

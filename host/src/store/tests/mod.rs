@@ -6,7 +6,7 @@ mod explicit;
 mod fates;
 mod files;
 mod history;
-pub(super) mod power;
+pub(crate) mod power;
 mod records;
 
 use std::collections::BTreeMap;

@@ -65,7 +65,7 @@ pub(super) enum Call {
 
 /// What is wrong with a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// `ENOSPC`. Never from a call that needs no room.
     Full,
     /// `EIO`.
@@ -76,21 +76,21 @@ pub(super) enum Trouble {
 
 /// A disk that fails from one call on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fault {
-    pub(super) trouble: Trouble,
+pub(crate) struct Fault {
+    pub(crate) trouble: Trouble,
     /// How many calls that it could hit it lets pass.
-    pub(super) after: usize,
-    pub(super) lasts: Lasts,
+    pub(crate) after: usize,
+    pub(crate) lasts: Lasts,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lasts {
+pub(crate) enum Lasts {
     Once,
     UntilMended,
 }
 
 /// The disk that one data directory lies on.
-pub(super) struct Disk {
+pub(crate) struct Disk {
     root: PathBuf,
     state: Mutex<State>,
 }
@@ -125,7 +125,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Disk {
     /// Watches the directory `data` in `root`, and its name, for as long as it lives.
-    pub(super) fn under(root: &Path) -> Arc<Disk> {
+    pub(crate) fn under(root: &Path) -> Arc<Disk> {
         vfs::register();
         let root = root.canonicalize().unwrap();
         let disk = Arc::new(Disk { root: root.clone(), state: Mutex::default() });
@@ -156,14 +156,14 @@ impl Disk {
         lock(&self.state).record.push(Event::Done(track));
     }
 
-    pub(super) fn fail(&self, fault: Fault) {
+    pub(crate) fn fail(&self, fault: Fault) {
         let mut state = lock(&self.state);
         state.fault = Some(fault);
         state.struck = false;
     }
 
     /// Ends the fault; says whether it has hit anything.
-    pub(super) fn mend(&self) -> bool {
+    pub(crate) fn mend(&self) -> bool {
         let mut state = lock(&self.state);
         state.fault = None;
         state.struck

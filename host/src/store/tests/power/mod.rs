@@ -14,4 +14,8 @@ mod image;
 mod load;
 mod vfs;
 
+pub(crate) use self::disk::Disk;
+pub(crate) use self::disk::Fault;
+pub(crate) use self::disk::Lasts;
+pub(crate) use self::disk::Trouble;
 pub(in crate::store) use self::disk::tell;
