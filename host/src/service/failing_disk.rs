@@ -13,6 +13,8 @@ use crate::engine::EngineConfig;
 use crate::ids::Digest;
 use crate::model::caller::Owner;
 use crate::model::expiry::Terms;
+use crate::model::history::Retention;
+use crate::model::history::TransactionMode;
 use crate::model::job::Delivery;
 use crate::model::job::Inputs;
 use crate::model::job::Job;
@@ -21,13 +23,13 @@ use crate::model::job::OnCrash;
 use crate::model::outcome::Outcome;
 use crate::model::outcome::Reason;
 use crate::model::session::QueueMode;
-use crate::model::session::SessionLimits;
 use crate::queue::admission::UnknownSessions;
 use crate::service::Service;
 use crate::service::Settings;
 use crate::service::jobs::JobOrder;
 use crate::service::modules::Answer;
 use crate::service::refusal::Refusal;
+use crate::service::sessions::NewLimits;
 use crate::service::sessions::SessionOrder;
 use crate::store::Store;
 use crate::store::StoreConfig;
@@ -75,10 +77,13 @@ async fn prepared(home: &TempDir) -> Service {
     let session = SessionOrder {
         id: Some("s".parse().unwrap()),
         queue: QueueMode::Wait,
-        limits: SessionLimits::default(),
+        limits: NewLimits::default(),
         terms: Terms::default(),
         params: BTreeMap::new(),
         keyed: false,
+        transaction: TransactionMode::Job,
+        retention: Retention::default(),
+        from: None,
     };
     service.create_session(&owner(), session).await.unwrap();
     service
@@ -94,6 +99,7 @@ fn order(number: usize) -> JobOrder {
         limits: JobLimits::default(),
         on_crash: OnCrash::Rerun,
         delivery: Delivery::Stored,
+        dry_run: false,
         labels: BTreeMap::new(),
         session_key: None,
         fingerprint: Digest::of(b"noop"),
