@@ -10,6 +10,8 @@
 
 mod server;
 
+mod operator;
+
 mod client;
 
 mod session;
@@ -32,6 +34,8 @@ pub use dice::Dice;
 pub use guests::Guest;
 pub use job::Job;
 pub use job::NewJob;
+pub use operator::Called;
+pub use operator::sessile;
 pub use run::Run;
 pub use server::Settings;
 pub use server::TestServer;

@@ -2,7 +2,10 @@
 
 mod log;
 mod serve;
+mod check;
 
+use std::fmt::Display;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,11 +40,24 @@ enum Verb {
         #[arg(long)]
         dev: bool,
     },
+    /// Says what is wrong in the data directory of a server that does not run. Changes nothing.
+    Check {
+        /// The data directory.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+    },
 }
 
 /// Does what the command line says.
 pub fn run() -> ExitCode {
     match Command::parse().verb {
         Verb::Serve { config, data, listen, dev } => serve::serve(&Flags { config, data, listen, dev }),
+        Verb::Check { data } => check::check(&data),
     }
+}
+
+/// Prints a line on stdout. Nobody may be there to read it, which changes nothing
+/// of what was done.
+fn say(line: impl Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -66,6 +66,29 @@ impl Layout {
         Ok((layout, lock))
     }
 
+    /// The paths of a data directory that is there already; nothing is made or
+    /// locked.
+    pub(super) fn of(data: &Path) -> Result<Layout, StoreError> {
+        match fs::canonicalize(data) {
+            Ok(data) if data.is_dir() => Ok(Layout { data }),
+            Ok(_) => Err(StoreError::Unusable(format!("{} is not a directory", data.display()))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(StoreError::Unusable(format!("there is no data directory {}", data.display())))
+            }
+            Err(error) => Err(StoreError::io("find the data directory")(error)),
+        }
+    }
+
+    /// Keeps servers away from a data directory that one has used. Where none
+    /// has, there is no lock, and none is made.
+    pub(super) fn lock_if_there(&self) -> Result<Option<File>, StoreError> {
+        match File::open(self.data.join("lock")) {
+            Ok(file) => self.hold(file).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io("open the lock of the data directory")(error)),
+        }
+    }
+
     /// A typing mistake such as `--data /home` must not make that directory
     /// ours: one that is not empty has to look like what we leave behind.
     fn refuse_foreign(&self) -> Result<(), StoreError> {
@@ -90,6 +113,10 @@ impl Layout {
     fn lock(&self) -> Result<File, StoreError> {
         let file = durable::open_or_make(&self.data.join("lock"));
         let file = file.map_err(StoreError::io("open the lock of the data directory"))?;
+        self.hold(file)
+    }
+
+    fn hold(&self, file: File) -> Result<File, StoreError> {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(file),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Unusable(format!(

@@ -38,8 +38,6 @@ mod tip;
 mod edit;
 mod commits;
 mod undo;
-#[cfg(test)]
-mod check;
 mod spool;
 mod files;
 mod puts;
@@ -54,6 +52,8 @@ mod mend;
 mod changes;
 mod draft;
 mod midway;
+mod inspection;
+mod check;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -73,6 +73,8 @@ use crate::store::secret::Secret;
 use crate::store::writer::Writer;
 
 pub use crate::store::artefacts::ArtefactFile;
+pub use crate::store::check::Report;
+pub use crate::store::check::check;
 pub use crate::store::creation::Created;
 pub use crate::store::creation::NewSession;
 pub use crate::store::creation::Origin;

@@ -12,14 +12,13 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::OpenFlags;
-use rusqlite::OptionalExtension as _;
 
 use crate::store::error::StoreError;
 use crate::store::rows;
 use crate::store::upgrade;
 
 /// The version of the tables below. One more for every change to them.
-const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 2;
 
 /// Tables that are as they were in version 1.
 const TENANTS: &str = "
@@ -268,11 +267,8 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
          PRAGMA temp_store = MEMORY;",
     )?;
     let transaction = db.transaction()?;
-    let known = "SELECT 1 FROM sqlite_master WHERE name = 'schema_version'";
-    if transaction.query_row(known, [], |_| Ok(())).optional()?.is_none() {
-        for tables in [TENANTS, SESSIONS, JOBS, JOB_CHANGES] {
-            transaction.execute_batch(tables)?;
-        }
+    if !transaction.prepare(KNOWN)?.exists([])? {
+        make_tables(&transaction)?;
         transaction.execute("INSERT INTO schema_version VALUES (?1)", [VERSION])?;
     }
     let found = version(&transaction)?;
@@ -285,12 +281,19 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
     Ok(db)
 }
 
+/// Whether there are tables.
+pub(super) const KNOWN: &str = "SELECT 1 FROM sqlite_master WHERE name = 'schema_version'";
+
+pub(super) fn make_tables(db: &Connection) -> Result<(), StoreError> {
+    Ok([TENANTS, SESSIONS, JOBS, JOB_CHANGES].iter().try_for_each(|tables| db.execute_batch(tables))?)
+}
+
 /// The version of the tables that are there.
-fn version(db: &Connection) -> Result<i64, StoreError> {
+pub(super) fn version(db: &Connection) -> Result<i64, StoreError> {
     Ok(db.query_row("SELECT version FROM schema_version", [], |row| row.get(0))?)
 }
 
-fn must_be_known(found: i64) -> Result<(), StoreError> {
+pub(super) fn must_be_known(found: i64) -> Result<(), StoreError> {
     if found == VERSION {
         return Ok(());
     }

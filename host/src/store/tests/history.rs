@@ -87,7 +87,7 @@ impl Kit {
 
     /// Nothing is wrong anywhere in the store.
     pub(super) async fn check(&self) {
-        let faults = self.store.read(check::database).await.unwrap();
+        let faults = self.store.read(check::open_database).await.unwrap();
         assert_eq!(faults, Vec::<String>::new());
     }
 }

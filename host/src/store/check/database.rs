@@ -1,0 +1,135 @@
+//! The database against its own promises.
+//!
+//! Promise: each piece of a file is there with the bytes that were written, each
+//! count equals what it counts, and nothing is kept that nobody needs. A database
+//! whose pages are damaged is not read any further: it could say anything.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use rusqlite::Connection;
+
+use crate::store::check::Faults;
+use crate::store::check::rules;
+use crate::store::chunks;
+use crate::store::error::StoreError;
+use crate::store::inspection;
+use crate::store::rows;
+
+/// Looks at everything in the database; says whether it could be read to its end.
+pub(super) fn check(db: &Connection, faults: &mut Faults) -> Result<bool, StoreError> {
+    // Damage is what we are looking for, wherever it is met.
+    let damage = match look(db, faults) {
+        Err(StoreError::Broken(what)) => format!("the database holds something that cannot be read: {what}"),
+        Err(StoreError::Sql(error)) if is_damage(&error) => format!("the database file is damaged: {error}"),
+        looked => return looked,
+    };
+    faults.add(damage);
+    Ok(false)
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::FromSqlConversionFailure;
+    use rusqlite::Error::InvalidColumnType;
+    use rusqlite::ErrorCode::DatabaseCorrupt;
+    use rusqlite::ErrorCode::NotADatabase;
+    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+        || matches!(error, InvalidColumnType(..) | FromSqlConversionFailure(..))
+}
+
+fn look(db: &Connection, faults: &mut Faults) -> Result<bool, StoreError> {
+    inspection::must_be_current(db)?;
+    let mut shape = Faults::default();
+    pages(db, &mut shape)?;
+    inspection::faults(db)?.into_iter().for_each(|fault| shape.add(fault));
+    // What follows names tables and columns, and trusts indexes.
+    let can_be_read = shape.is_empty();
+    shape.0.into_iter().for_each(|fault| faults.add(fault));
+    if !can_be_read {
+        return Ok(false);
+    }
+    orphans(db, faults)?;
+    blobs(db, faults)?;
+    shares(db, faults)?;
+    rules::all().try_for_each(|(sql, sentence)| rule(db, sql, sentence, faults))?;
+    Ok(true)
+}
+
+/// The database's own pages and indexes.
+fn pages(db: &Connection, faults: &mut Faults) -> Result<(), StoreError> {
+    let mut query = db.prepare("PRAGMA integrity_check")?;
+    let mut found = query.query([])?;
+    while let Some(row) = found.next()? {
+        let line: String = row.get(0)?;
+        if line != "ok" {
+            faults.add(format!("the database file is damaged: {line}"));
+        }
+    }
+    Ok(())
+}
+
+/// Rows of jobs that are gone.
+fn orphans(db: &Connection, faults: &mut Faults) -> Result<(), StoreError> {
+    let mut query = db.prepare("PRAGMA foreign_key_check")?;
+    let mut found = query.query([])?;
+    while let Some(row) = found.next()? {
+        let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
+        faults.add(format!("a row of table {table} belongs to a {parent} that is gone"));
+    }
+    Ok(())
+}
+
+/// Every piece against its hash and its length.
+fn blobs(db: &Connection, faults: &mut Faults) -> Result<(), StoreError> {
+    let zeros = vec![0; crate::limits::CHUNK_BYTES];
+    let mut query =
+        db.prepare("SELECT session, file, idx, length, hash, blob, bytes FROM chunk LEFT JOIN blob ON id = blob")?;
+    let mut found = query.query([])?;
+    while let Some(row) = found.next()? {
+        let (session, file, index): (i64, i64, i64) = (row.get("session")?, row.get("file")?, row.get("idx")?);
+        let piece = format!("piece {index} of file {file} in session {session}");
+        let blob: Option<i64> = row.get("blob")?;
+        let length = usize::try_from(rows::number(row, "length")?).unwrap_or(usize::MAX);
+        let bytes = match (blob, row.get_ref("bytes")?.as_blob_or_null().ok().flatten()) {
+            (None, _) => zeros.get(..length),
+            (Some(_), Some(bytes)) if bytes.len() == length => Some(bytes),
+            (Some(_), Some(_)) => {
+                faults.add(format!("{piece} has another length than it was written with"));
+                continue;
+            }
+            (Some(_), None) => None,
+        };
+        match bytes {
+            None => faults.add(format!("{piece} is missing")),
+            Some(bytes) if chunks::hash(bytes) != rows::hash(row, "hash")? => {
+                faults.add(format!("{piece} has other bytes than were written"));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// How often each blob is used against what is counted.
+fn shares(db: &Connection, faults: &mut Faults) -> Result<(), StoreError> {
+    let used = "SELECT blob, count(*) AS chunks FROM chunk WHERE blob IS NOT NULL GROUP BY blob HAVING chunks > 1";
+    let counted = "SELECT blob, chunks FROM shared_blob";
+    let read = |sql| rows::all(db, sql, [], |row| Ok((row.get("blob")?, row.get("chunks")?)));
+    let used: BTreeMap<i64, i64> = read(used)?.into_iter().collect();
+    let counted: BTreeMap<i64, i64> = read(counted)?.into_iter().collect();
+    for blob in used.keys().chain(counted.keys()).collect::<BTreeSet<_>>() {
+        let (used, counted) = (used.get(blob).unwrap_or(&1), counted.get(blob).unwrap_or(&1));
+        if used != counted {
+            faults.add(format!("blob {blob} is used {used} times and counted {counted} times"));
+        }
+    }
+    Ok(())
+}
+
+fn rule(db: &Connection, sql: &str, sentence: &str, faults: &mut Faults) -> Result<(), StoreError> {
+    let sql = sql.replace("{session}", rules::SESSION);
+    for what in rows::all(db, &sql, [], |row| Ok(row.get::<_, String>("what")?))? {
+        faults.add(format!("{what}: {sentence}"));
+    }
+    Ok(())
+}
