@@ -51,6 +51,7 @@ mod errors;
 
 // The server as a program, and programs on the server.
 mod serving;
+mod upgrade;
 mod examples;
 mod real_program;
 

@@ -52,7 +52,12 @@ impl Settings {
 
     /// Starts a server with these settings on an empty data directory.
     pub async fn start(self) -> TestServer {
-        TestServer::launch(self)
+        self.start_on(|_| ()).await
+    }
+
+    /// Starts one on the data directory that `prepare` makes where it is told.
+    pub async fn start_on(self, prepare: impl FnOnce(&Path)) -> TestServer {
+        TestServer::launch(self, prepare)
     }
 }
 
@@ -61,6 +66,7 @@ impl Settings {
 pub struct TestServer {
     client: Client,
     url: Arc<RwLock<String>>,
+    dev_key: String,
     child: Child,
     settings: Settings,
     ground: TempDir,
@@ -82,17 +88,24 @@ impl TestServer {
         Settings { file: Some(file.to_owned()), ..Settings::default() }
     }
 
-    fn launch(settings: Settings) -> Self {
+    fn launch(settings: Settings, prepare: impl FnOnce(&Path)) -> Self {
         let ground = tempfile::Builder::new().prefix("sessile-test-").tempdir();
         let ground = ground.expect("there is room for a data directory");
+        prepare(&data(ground.path()));
         let (child, ready) = spawn(ground.path(), &settings);
         let url = Arc::new(RwLock::new(ready.url));
-        Self { client: Client::new(url.clone(), Some(ready.dev_key)), url, child, settings, ground }
+        let client = Client::new(url.clone(), Some(ready.dev_key.clone()));
+        Self { client, url, dev_key: ready.dev_key, child, settings, ground }
     }
 
     /// The directory that the server was given with `--data`.
     pub fn data(&self) -> PathBuf {
         data(self.ground.path())
+    }
+
+    /// The key that `--dev` printed at the last start.
+    pub fn dev_key(&self) -> &str {
+        &self.dev_key
     }
 
     /// What the server has logged since its last start.
@@ -121,6 +134,7 @@ impl TestServer {
         assert!(!self.is_alive(), "the server still runs");
         let (child, ready) = spawn(self.ground.path(), &self.settings);
         self.child = child;
+        self.dev_key = ready.dev_key;
         *self.url.write().expect("no thread panics while it writes a string") = ready.url;
     }
 

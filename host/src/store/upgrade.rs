@@ -43,12 +43,12 @@ pub(super) fn from_1(db: &Connection) -> Result<(), StoreError> {
          INSERT INTO param (session, name, until, since, value)
          SELECT session, name, 0, version, value FROM param_1 JOIN session_1 ON key = session;
          INSERT INTO node (session, path, until, since, file, kind, size_bytes, modified_ns, stamp, target)
-         SELECT session, path, 0, version, id, kind, size_bytes, modified_ns, version, target
+         SELECT session, path, 0, version, node_1.id, kind, size_bytes, modified_ns, version, target
          FROM node_1 JOIN session_1 ON key = session;
          INSERT INTO blob (id, bytes) SELECT rowid, bytes FROM chunk_1;
          INSERT INTO chunk (session, file, idx, until, since, length, hash, blob)
          SELECT session, node, idx, 0, version, length(bytes), chunk_1.hash, chunk_1.rowid
-         FROM chunk_1 JOIN node_1 ON id = node JOIN session_1 ON key = session;
+         FROM chunk_1 JOIN node_1 ON node_1.id = node JOIN session_1 ON key = session;
          DROP TABLE chunk_1;
          DROP TABLE node_1;
          DROP TABLE param_1;

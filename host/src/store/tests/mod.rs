@@ -8,6 +8,7 @@ mod files;
 mod history;
 pub(crate) mod power;
 mod records;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,0 +1,89 @@
+//! From format 1 to this one: as a whole or not at all. What it holds for clients
+//! is tried in `tests/it/upgrade.rs`.
+
+use rusqlite::Connection;
+
+use super::*;
+use crate::store::check;
+
+/// The store that a server of format 1 left.
+const OLD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/it/format-1/truth.sqlite3");
+
+/// A data directory with its database, and the database for whoever prepares it.
+fn old_store() -> (TempDir, Connection) {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join("data")).unwrap();
+    let database = home.path().join("data/truth.sqlite3");
+    std::fs::copy(OLD, &database).unwrap();
+    (home, Connection::open(database).unwrap())
+}
+
+fn upgraded(home: TempDir) -> Kit {
+    let store = open(home.path(), limits::WORK_BYTES_DEFAULT).unwrap();
+    Kit { home, store }
+}
+
+#[track_caller]
+fn unusable(home: &TempDir) -> String {
+    match open(home.path(), limits::WORK_BYTES_DEFAULT).map(|_| ()) {
+        Err(error) => error.to_string(),
+        Ok(()) => panic!("it opened"),
+    }
+}
+
+#[tokio::test]
+async fn an_upgraded_store_is_sound() {
+    let (home, db) = old_store();
+    drop(db);
+    let kit = upgraded(home);
+    let faults = kit.store.read(check::open_database).await.unwrap();
+    assert_eq!(faults, Vec::<String>::new());
+}
+
+/// The newest session is gone by then, so its number is nowhere but in the count.
+#[tokio::test]
+async fn no_number_of_a_session_is_given_again_after_an_upgrade() {
+    let (home, db) = old_store();
+    db.execute_batch(
+        "PRAGMA foreign_keys = ON; DELETE FROM session; UPDATE sqlite_sequence SET seq = 41 WHERE name = 'session'",
+    )
+    .unwrap();
+    drop(db);
+    let kit = upgraded(home);
+    kit.store.create_tenant("acme".parse().unwrap(), now()).await.unwrap();
+    assert_eq!(kit.session("s").await.key, SessionKey(42));
+}
+
+#[tokio::test]
+async fn an_upgrade_that_is_cut_short_leaves_the_old_store_and_is_done_again() {
+    let (home, db) = old_store();
+    // The last step but one trips over this.
+    db.execute_batch("CREATE TABLE job_change (in_the_way INTEGER)").unwrap();
+    let tables = |db: &Connection| -> Vec<String> {
+        let mut list = db.prepare("SELECT name || coalesce(sql, '') FROM sqlite_master ORDER BY 1").unwrap();
+        list.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    let before = tables(&db);
+    assert_eq!(unusable(&home), "the database failed");
+    assert_eq!(tables(&db), before);
+    let count = |what: &str| db.query_row(what, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(count("SELECT version FROM schema_version"), 1);
+    assert_eq!((count("SELECT count(*) FROM node"), count("SELECT sum(length(bytes)) FROM chunk")), (5, 140_012));
+
+    db.execute_batch("DROP TABLE job_change").unwrap();
+    drop(db);
+    let kit = upgraded(home);
+    let owner = Owner { tenant: "dev".parse().unwrap(), principal: "dev".parse().unwrap() };
+    let session = kit.store.session(&owner, &"letters".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(kit.read(session.key, "a.txt").await.unwrap(), b"dear reader\n");
+}
+
+#[test]
+fn a_format_from_the_future_is_refused_and_left_alone() {
+    let (home, db) = old_store();
+    db.execute_batch("UPDATE schema_version SET version = 3").unwrap();
+    let sentence = "the data directory has format 3, and this server knows formats up to 2; use a newer server";
+    assert_eq!(unusable(&home), sentence);
+    let found: i64 = db.query_row("SELECT version FROM schema_version", [], |row| row.get(0)).unwrap();
+    assert_eq!(found, 3);
+}
