@@ -22,6 +22,7 @@ mod every_change;
 mod explicit;
 mod history;
 mod dry_runs;
+mod small_changes;
 mod file_system;
 mod durability;
 mod counting;

@@ -26,7 +26,7 @@ pub(super) fn check(data: &Path) -> ExitCode {
 
 /// Prints what a look at a store found.
 pub(super) fn tell(report: &Report) -> ExitCode {
-    report.faults.iter().for_each(|fault| say(fault));
+    report.faults.iter().for_each(say);
     say(report);
     if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAULTY) }
 }
