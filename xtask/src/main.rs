@@ -1,7 +1,7 @@
 //! What a developer does with one word: `cargo xtask <word>`.
 //!
-//! Comes in: a word. Goes out: to cargo, to rustup, and for the demo to a
-//! server over HTTP.
+//! Comes in: a word. Goes out: to cargo, to rustup, and for demo and bench
+//! to a server over HTTP.
 //!
 //! Not here: anything that a test wants to call. That is in the library or in
 //! the tests' kit.
@@ -13,7 +13,9 @@ mod setup;
 mod test;
 mod lint;
 mod crash;
+mod server;
 mod demo;
+mod bench;
 
 use std::process::ExitCode;
 
@@ -26,6 +28,7 @@ cargo xtask <word>
   test               run everything: unit tests, doc tests, one test per promise
   lint               formatting, clippy and cargo deny
   crash [--rounds N] kill the server under load N times (100 unless told)
+  bench [GROUP…]     compare what things cost, in release builds on this machine; see BENCH.md
   setup              add the wasm targets to the toolchain; demo and test do it themselves
 ";
 
@@ -49,6 +52,7 @@ fn obey(words: &[&str]) -> anyhow::Result<()> {
         ["crash"] => crash::crash(crash::ROUNDS),
         ["crash", "--rounds", rounds] => crash::crash(crash::parse(rounds)?),
         ["demo"] => demo::demo(),
+        ["bench", groups @ ..] => bench::bench(groups),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())

@@ -10,7 +10,7 @@ use ureq::Agent;
 use ureq::Body;
 use ureq::http::Response;
 
-use super::server::Server;
+use crate::server::Server;
 
 /// No step of the demo takes longer on any machine.
 const TIMEOUT: Duration = Duration::from_secs(120);

@@ -1,11 +1,10 @@
 //! The demo: a real document job, from upload to rollback, through a real server.
 //!
-//! Goes out: to [`server`], which runs for as long as the demo does, and to
+//! Goes out: to a [`server`](crate::server), which runs for as long as the demo does, and to
 //! [`client`], which speaks HTTP to it.
 //!
 //! Promise: the server is stopped and its data removed, whatever happens here.
 
-mod server;
 mod client;
 mod by_hand;
 
@@ -17,12 +16,13 @@ use anyhow::Context as _;
 use anyhow::ensure;
 use serde_json::Value;
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::run;
+use crate::server::Server;
 use crate::setup;
 use crate::tell;
 use client::Client;
-use server::Server;
 
 const SESSION: &str = "/v1/sessions/order-book";
 
@@ -35,7 +35,8 @@ pub(crate) fn demo() -> anyhow::Result<()> {
     run::run(letter.args(["--target", "wasm32-wasip1", "--target-dir", "target/guests"]))?;
 
     tell::step("start a server on an empty directory");
-    let server = Server::start()?;
+    let ground = TempDir::new().context("cannot make a directory for the demo's data")?;
+    let server = Server::start(&binary()?, ground)?;
     tell::say(&format!("It listens on {} and says so with one JSON line.", server.url));
     let client = Client::new(&server);
     prepare(&client)?;
@@ -48,6 +49,12 @@ pub(crate) fn demo() -> anyhow::Result<()> {
     drop(server);
     tell::step("the demo's server is stopped and its data is gone");
     Ok(())
+}
+
+/// The server's binary, which cargo puts beside ours.
+fn binary() -> anyhow::Result<PathBuf> {
+    let xtask = std::env::current_exe().context("cannot tell where xtask lies")?;
+    Ok(xtask.with_file_name("sessile"))
 }
 
 /// The module that the demo runs.

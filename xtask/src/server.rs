@@ -1,4 +1,4 @@
-//! The demo's server: the real binary, on an empty directory and a free port.
+//! A server of our own: the real binary, on an empty directory and a free port.
 //!
 //! Promise: dropping it stops the process and removes its directory.
 
@@ -18,20 +18,22 @@ use tempfile::TempDir;
 use crate::run;
 
 /// A running server and the way in.
-pub(super) struct Server {
-    pub(super) url: String,
-    pub(super) key: String,
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) key: String,
     child: Child,
     // Declared last, so that it is removed after the process has ended.
     _ground: TempDir,
 }
 
 impl Server {
-    /// Starts it, and comes back when it can take jobs.
-    pub(super) fn start() -> anyhow::Result<Self> {
-        let ground = TempDir::new().context("cannot make a directory for the demo's data")?;
+    /// Starts one, and comes back when it can take jobs. Its data lies in `ground`.
+    pub(crate) fn start(binary: &Path, ground: TempDir) -> anyhow::Result<Self> {
+        if !binary.is_file() {
+            bail!("{} is not there, although it was just built", binary.display());
+        }
         let log = ground.path().join("server.log");
-        let mut command = run::program(binary()?);
+        let mut command = run::program(binary);
         command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data"]).arg(ground.path().join("data"));
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(File::create(&log).context("cannot write the server's log")?);
@@ -49,6 +51,11 @@ impl Server {
         server.key = ready["dev_key"].as_str().context("the ready line has no dev_key")?.to_owned();
         Ok(server)
     }
+
+    /// The number of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
 }
 
 impl Drop for Server {
@@ -57,16 +64,6 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The server's binary, which cargo puts beside ours.
-fn binary() -> anyhow::Result<std::path::PathBuf> {
-    let xtask = std::env::current_exe().context("cannot tell where xtask lies")?;
-    let binary = xtask.with_file_name("sessile");
-    if !binary.is_file() {
-        bail!("{} is not there, although it was just built", binary.display());
-    }
-    Ok(binary)
 }
 
 fn read(log: &Path) -> String {
