@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::env;
+use std::ffi::OsStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
@@ -15,6 +16,7 @@ use sessile_kit::Client;
 use sessile_kit::Session;
 use sessile_kit::TestServer;
 use sessile_kit::guests;
+use sessile_kit::sessile;
 use sessile_kit::until;
 
 /// How many rounds, unless this variable says another number.
@@ -62,8 +64,10 @@ async fn r25_kills_lose_no_accepted_job_and_leave_no_session_half_written() {
     }
 
     let accepted = Arc::new(AtomicUsize::new(0));
-    let clients: Vec<_> =
+    let mut clients: Vec<_> =
         (0..CLIENTS).map(|c| tokio::spawn(send_share(server.another(), c, load, accepted.clone()))).collect();
+    let books = server.new_session().with_id("books").with("transaction", "explicit").await;
+    clients.push(tokio::spawn(keep_books(server.another(), books, accepted.clone(), rounds * ACCEPTED_PER_ROUND)));
     for round in 1..=rounds {
         let enough = round * ACCEPTED_PER_ROUND;
         let what = format!("{enough} requests are accepted");
@@ -79,6 +83,34 @@ async fn r25_kills_lose_no_accepted_job_and_leave_no_session_half_written() {
     for s in 0..SESSIONS {
         check_history(&server.session(&format!("session-{s}")), &server, s, load).await;
     }
+    server.ask_to_stop();
+    assert!(server.stopped().await.success());
+    let _ = sessile([OsStr::new("check"), OsStr::new("--data"), server.data().as_os_str()]).expect(0);
+}
+
+/// Counts in explicit transactions of two jobs, until the last kill (R23): what
+/// a commit was said to have kept is there ever after, and what it was not may
+/// be lost in a kill.
+async fn keep_books(client: Client, books: Session, accepted: Arc<AtomicUsize>, enough: usize) {
+    let mut kept = 0;
+    for n in 0.. {
+        if accepted.load(Ordering::Relaxed) >= enough {
+            break;
+        }
+        let order = books.new_job(guests::COUNTER_FILE).id(&format!("book-{n}")).prefer("wait=60");
+        let job = insist(|| order.clone().try_answer()).await.json();
+        let count = job["result"].as_u64();
+        assert!(count.is_none_or(|count| count > kept), "{count:?} after {kept} was committed: {job:#}");
+        if n % 2 == 1 {
+            let commit = || client.request(reqwest::Method::POST, &books.path("/commit"));
+            let _ = insist(|| client.try_send(commit())).await;
+            let now = insist(|| client.try_send(client.request(reqwest::Method::GET, &books.path("/params")))).await;
+            let now = now.json()["counter"].as_str().map_or(0, |text| text.parse().unwrap());
+            assert!(now >= kept, "{now} counted, and {kept} was committed");
+            kept = now;
+        }
+    }
+    assert!(kept > 0, "nothing was ever committed");
 }
 
 /// One client's share of the load: every eighth job of every session. A request
@@ -145,4 +177,9 @@ async fn check_history(session: &Session, server: &TestServer, s: usize, load: L
     for n in (0..load.jobs).filter(|n| Load::writes(*n)) {
         assert_eq!(session.text(&format!("written/{n}.txt")).await, n.to_string());
     }
+    // Each success and each write is a commit, unless it was done twice and changed nothing the second time.
+    let commits = server.list(&session.path("/commits")).await;
+    let numbers: Vec<_> = commits.iter().map(|commit| commit["commit"].as_u64().unwrap()).collect();
+    let newest = session.show().await["commit"].as_u64().unwrap();
+    assert_eq!(numbers, Vec::from_iter((newest - 9..=newest).rev()), "the history of session {s}");
 }

@@ -244,7 +244,7 @@ impl Kit {
 
     /// What is wrong with the store by its own rules.
     pub(super) async fn faults(&self) -> Result<Vec<String>, StoreError> {
-        self.store.read(check::database).await
+        self.store.read(check::open_database).await
     }
 }
 
