@@ -52,6 +52,7 @@ use crate::store::params;
 use crate::store::place::WorkDir;
 use crate::store::receipt::Receipt;
 use crate::store::sessions;
+use crate::store::tip;
 use crate::store::tip::Tip;
 use crate::store::tree;
 
@@ -126,8 +127,7 @@ fn begin_in(store: Store, key: SessionKey) -> Result<Draft, StoreError> {
     let shared = store.shared();
     // One view for all of it: version, parameters and files belong together.
     shared.readers.with(|db| {
-        let session = sessions::active(db, key)?;
-        let tip = Tip::of(db, key)?;
+        let (session, tip) = tip::active(db, key)?;
         let params = Arc::new(params::load(db, key, View::Tip)?);
         let (copy, root) = mend::bring_up(db, &shared.copies, key, &tip)?;
         let has_links = nodes::has_links(db, key)?;
@@ -186,8 +186,7 @@ impl Draft {
             Work::Scratch(dir) => dir,
             Work::Session(_) => return Err(StoreError::Broken("a job in a session adopted another".to_owned())),
         };
-        let found = store.read(move |db| Ok((sessions::active(db, key)?, Tip::of(db, key)?)));
-        let (session, tip) = found.await?;
+        let (session, tip) = store.read(move |db| tip::active(db, key)).await?;
         let copy = Copy { dir, tree_version: tip.tree_version, mends: Places::new() };
         let work = Work::Session(Box::new(Lease { session, tip, copy, has_links: true }));
         Ok(Draft { store, params, root, work })

@@ -32,6 +32,7 @@ use crate::store::nodes::Node;
 use crate::store::rows;
 use crate::store::sessions;
 use crate::store::sessions::Access;
+use crate::store::tip;
 use crate::store::tip::Tip;
 
 /// See the room card.
@@ -66,8 +67,7 @@ pub(super) struct By<'a> {
 impl<'db> Edit<'db> {
     /// Begins one of an active session.
     pub(super) fn begin(db: &'db Connection, key: SessionKey) -> Result<Edit<'db>, StoreError> {
-        let session = sessions::active(db, key)?;
-        let tip = Tip::of(db, key)?;
+        let (session, tip) = tip::active(db, key)?;
         Ok(Edit { db, session, tip, params_changed: false, tree_changed: false })
     }
 
@@ -110,10 +110,11 @@ impl<'db> Edit<'db> {
         self.params_changed = true;
         let part = params![self.key(), name, self.number()];
         let end = "UPDATE param SET until = ?3 WHERE session = ?1 AND name = ?2 AND until = 0 AND since < ?3";
-        rows::change(self.db, end, part)?;
-        // What is still there was written in the same transaction.
-        let clear = "DELETE FROM param WHERE session = ?1 AND name = ?2 AND until = 0";
-        rows::change(self.db, clear, key)?;
+        if now.is_some() && rows::change(self.db, end, part)? == 0 {
+            // It was written in the same transaction.
+            let clear = "DELETE FROM param WHERE session = ?1 AND name = ?2 AND until = 0";
+            rows::change(self.db, clear, key)?;
+        }
         if let Some(value) = value {
             let set = "INSERT INTO param (session, name, until, since, value) VALUES (?1, ?2, 0, ?3, ?4)";
             rows::change(self.db, set, params![self.key(), name, self.number(), value])?;

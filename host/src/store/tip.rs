@@ -3,12 +3,14 @@
 use rusqlite::Connection;
 use rusqlite::Row;
 
+use crate::model::session::Session;
 use crate::model::session::SessionKey;
 use crate::model::session::Usage;
 use crate::store::error::Refused;
 use crate::store::error::StoreError;
 use crate::store::nodes::FileNumber;
 use crate::store::rows;
+use crate::store::sessions;
 
 /// Where the writes to a session stand, committed or not.
 #[derive(Clone, Debug)]
@@ -22,12 +24,15 @@ pub(super) struct Tip {
     pub(super) past_bytes: u64,
 }
 
-impl Tip {
-    pub(super) fn of(db: &Connection, key: SessionKey) -> Result<Tip, StoreError> {
-        let found = rows::one(db, "SELECT * FROM session WHERE key = ?1", [key.0], tip)?;
-        found.ok_or(StoreError::Refused(Refused::SessionGone))
-    }
+/// A session that takes requests, and its tip. Refused as
+/// [`Refused::SessionGone`].
+pub(super) fn active(db: &Connection, key: SessionKey) -> Result<(Session, Tip), StoreError> {
+    let find = "SELECT * FROM session WHERE key = ?1 AND state = 'active'";
+    let found = rows::one(db, find, [key.0], |row| Ok((sessions::session(row)?, tip(row)?)))?;
+    found.ok_or(StoreError::Refused(Refused::SessionGone))
+}
 
+impl Tip {
     /// New rows of `chunk` take so many bytes.
     pub(super) fn stored(&mut self, bytes: u64) {
         self.stored_bytes += bytes;
