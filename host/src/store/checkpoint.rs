@@ -69,14 +69,13 @@ impl Checkpointer {
         let carrier = Arc::new(Carrier { db: Mutex::new(db), poisoned: Arc::default() });
         let (asked, wishes) = sync_channel(1);
         let nudge = Nudge { asked, carrier: Arc::clone(&carrier) };
-        #[cfg(test)]
-        let for_tests = Arc::clone(&carrier);
-        let thread = thread::Builder::new().name("store-checkpoint".to_owned()).spawn(move || work(&carrier, &wishes));
+        let at_work = Arc::clone(&carrier);
+        let thread = thread::Builder::new().name("store-checkpoint".to_owned()).spawn(move || work(&at_work, &wishes));
         let thread = thread.map_err(StoreError::io("start the checkpointer"))?;
         let checkpointer = Checkpointer {
             thread: Some(thread),
             #[cfg(test)]
-            carrier: for_tests,
+            carrier,
         };
         Ok((checkpointer, nudge))
     }

@@ -23,7 +23,12 @@ impl Dice {
         Dice(self.roll(u64::MAX))
     }
 
-    pub(super) fn bytes(&mut self, count: u64) -> Vec<u8> {
-        (0..count).map(|_| self.roll(256) as u8).collect()
+    pub(super) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(count + 8);
+        while bytes.len() < count {
+            bytes.extend(self.roll(u64::MAX).to_le_bytes());
+        }
+        bytes.truncate(count);
+        bytes
     }
 }

@@ -5,8 +5,8 @@
 //! Goes out: the [`Event`]s, in their order, from which [`image`](super::image)
 //! makes what a power cut would leave.
 //!
-//! Promise: an event is on record if and only if the real call was made, and no
-//! other event came between the two.
+//! Promise: the record has the order in which things happened. A call of SQLite
+//! and its event are one step; what `durable` announces happens at once after it.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -180,12 +180,12 @@ impl Disk {
             Step::MakeDir(path) if state.names.contains_key(path) => (),
             Step::MakeDir(path) => {
                 state.pass(Call::Name)?;
-                state.make(path, None);
+                state.make_dir(path);
             }
             Step::Create(path) if state.names.contains_key(path) => (),
             Step::Create(path) => {
                 state.pass(Call::Name)?;
-                state.make(path, Some(()));
+                state.make_file(path);
             }
             Step::Write(path, at, bytes) => {
                 state.pass(Call::Write)?;
@@ -214,7 +214,7 @@ impl Disk {
         let made = may_make && !state.names.contains_key(path);
         state.pass(if made { Call::Name } else { Call::Read })?;
         if made {
-            state.make(path, Some(()));
+            state.make_file(path);
         }
         let Some(Some(file)) = state.names.get(path).copied() else { return Err(Trouble::Broken) };
         let number = state.handles_made;
@@ -317,12 +317,15 @@ impl State {
         self.names[path].unwrap()
     }
 
-    fn make(&mut self, path: &Path, file: Option<()>) {
-        let id = file.map(|()| self.files);
-        self.files += usize::from(id.is_some());
-        self.names.insert(path.to_owned(), id);
-        let node = id.map_or(Node::Dir, |id| Node::File(id, Vec::new()));
-        self.record.push(Event::Made(path.to_owned(), node));
+    fn make_dir(&mut self, path: &Path) {
+        self.names.insert(path.to_owned(), None);
+        self.record.push(Event::Made(path.to_owned(), Node::Dir));
+    }
+
+    fn make_file(&mut self, path: &Path) {
+        self.names.insert(path.to_owned(), Some(self.files));
+        self.record.push(Event::Made(path.to_owned(), Node::File(self.files, Vec::new())));
+        self.files += 1;
     }
 
     fn remove(&mut self, path: &Path) -> Result<(), Trouble> {

@@ -195,11 +195,6 @@ async fn b23_a_disk_that_is_full_at_any_call_loses_nothing() {
 }
 
 #[tokio::test]
-async fn b23_a_disk_without_room_for_one_call_loses_nothing() {
-    every_call_fails(&Base::new(&BEFORE, &MEANWHILE).await, Trouble::Full, Lasts::Once).await;
-}
-
-#[tokio::test]
 async fn b23_a_disk_that_fails_from_any_call_on_loses_nothing() {
     every_call_fails(&Base::new(&BEFORE, &MEANWHILE).await, Trouble::Broken, Lasts::UntilMended).await;
 }

@@ -95,7 +95,7 @@ impl Kit {
                 self.store.end(job.seq, job.attempt, ending(Outcome::failed(Reason::Trap, "no"))).await?;
             }
             Act::Put => {
-                let bytes = Dice::new(number).bytes(number * 7_919 % 9_000);
+                let bytes = Dice::new(number).bytes(number as usize * 7_919 % 9_000);
                 self.put(self.session_of(track).await?, "put", &bytes).await?;
             }
             Act::Param => {
