@@ -52,6 +52,7 @@ mod errors;
 
 // The server as a program, and programs on the server.
 mod serving;
+mod operators;
 mod upgrade;
 mod examples;
 mod real_program;

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::Connection;
 
+use crate::limits::CHUNK_BYTES;
 use crate::store::check::Faults;
 use crate::store::check::rules;
 use crate::store::chunks;
@@ -81,33 +82,35 @@ fn orphans(db: &Connection, faults: &mut Faults) -> Result<(), StoreError> {
 
 /// Every piece against its hash and its length.
 fn blobs(db: &Connection, faults: &mut Faults) -> Result<(), StoreError> {
-    let zeros = vec![0; crate::limits::CHUNK_BYTES];
+    let zeros = vec![0; CHUNK_BYTES];
     let mut query =
         db.prepare("SELECT session, file, idx, length, hash, blob, bytes FROM chunk LEFT JOIN blob ON id = blob")?;
     let mut found = query.query([])?;
     while let Some(row) = found.next()? {
-        let (session, file, index): (i64, i64, i64) = (row.get("session")?, row.get("file")?, row.get("idx")?);
-        let piece = format!("piece {index} of file {file} in session {session}");
         let blob: Option<i64> = row.get("blob")?;
         let length = usize::try_from(rows::number(row, "length")?).unwrap_or(usize::MAX);
-        let bytes = match (blob, row.get_ref("bytes")?.as_blob_or_null().ok().flatten()) {
-            (None, _) => zeros.get(..length),
-            (Some(_), Some(bytes)) if bytes.len() == length => Some(bytes),
-            (Some(_), Some(_)) => {
-                faults.add(format!("{piece} has another length than it was written with"));
-                continue;
-            }
-            (Some(_), None) => None,
+        let stored = row.get_ref("bytes")?.as_blob_or_null().map_err(rusqlite::Error::from)?;
+        let wrong = match if blob.is_some() { stored } else { zeros.get(..length) } {
+            None => "is missing",
+            Some(bytes) if bytes.len() != length => "has another length than it was written with",
+            Some(bytes) if chunks::hash(bytes) != rows::hash(row, "hash")? => "has other bytes than were written",
+            Some(_) => continue,
         };
-        match bytes {
-            None => faults.add(format!("{piece} is missing")),
-            Some(bytes) if chunks::hash(bytes) != rows::hash(row, "hash")? => {
-                faults.add(format!("{piece} has other bytes than were written"));
-            }
-            Some(_) => {}
-        }
+        let (session, file, index): (i64, i64, i64) = (row.get("session")?, row.get("file")?, row.get("idx")?);
+        faults.add(format!("piece {index} of {} {wrong}", place(db, session, file)?));
     }
     Ok(())
+}
+
+/// A file in words.
+fn place(db: &Connection, session: i64, file: i64) -> Result<String, StoreError> {
+    let find = format!(
+        "SELECT path || ' in ' || {} AS place FROM node JOIN session ON key = session
+         WHERE session = ?1 AND file = ?2 ORDER BY until > 0, until DESC",
+        rules::SESSION
+    );
+    let place = rows::one(db, &find, [session, file], |row| Ok(row.get("place")?))?;
+    Ok(place.unwrap_or_else(|| format!("file {file} in session {session}")))
 }
 
 /// How often each blob is used against what is counted.

@@ -1,0 +1,4 @@
+//! What an operator can do with a data directory: check it, save it, bring it back.
+
+mod check;
+mod store;
