@@ -1,4 +1,6 @@
 //! What an operator can do with a data directory: check it, save it, bring it back.
 
 mod check;
+mod backup;
+mod restore;
 mod store;

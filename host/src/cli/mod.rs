@@ -3,6 +3,7 @@
 mod log;
 mod serve;
 mod check;
+mod backup;
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -46,6 +47,24 @@ enum Verb {
         #[arg(long, value_name = "DIR")]
         data: PathBuf,
     },
+    /// Saves a data directory in one file, which holds its secrets. The server may run.
+    Backup {
+        /// The data directory.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// The backup; must not be there yet.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
+    /// Makes a data directory from a backup.
+    Restore {
+        /// The backup.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// The data directory; must be absent or empty.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+    },
 }
 
 /// Does what the command line says.
@@ -53,6 +72,8 @@ pub fn run() -> ExitCode {
     match Command::parse().verb {
         Verb::Serve { config, data, listen, dev } => serve::serve(&Flags { config, data, listen, dev }),
         Verb::Check { data } => check::check(&data),
+        Verb::Backup { data, to } => backup::back_up(&data, &to),
+        Verb::Restore { from, data } => backup::restore(&from, &data),
     }
 }
 

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::HeaderName;
 use axum::http::HeaderValue;
+use axum::response::IntoResponse;
 use axum::response::Response;
 use serde::Deserialize;
 use serde::Serialize;
@@ -29,6 +30,7 @@ use crate::model::history::ChangeList;
 use crate::model::history::Commit;
 use crate::model::history::FileChange;
 use crate::model::history::ParamChange;
+use crate::model::session::Session;
 use crate::service::Service;
 use crate::service::session_keys::Visit;
 
@@ -185,14 +187,14 @@ pub(super) async fn roll_back(
     Ok(changed(&service, &visit, &session))
 }
 
-fn changed(service: &Service, visit: &Visit, session: &crate::model::session::Session) -> Response {
+fn changed(service: &Service, visit: &Visit, session: &Session) -> Response {
     let key = service.next_key(visit);
     let view = SessionView::of(session, service.activity(session)).with_key(key.as_ref());
     accepted(service, visit, with_commit(session.commit, Json(view)))
 }
 
 /// An answer names the commit that it comes from.
-pub(super) fn with_commit(number: u64, answer: impl axum::response::IntoResponse) -> Response {
+pub(super) fn with_commit(number: u64, answer: impl IntoResponse) -> Response {
     let mut response = answer.into_response();
     response.headers_mut().insert(SESSION_COMMIT, HeaderValue::from(number));
     response

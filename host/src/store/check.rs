@@ -17,6 +17,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+pub(super) use crate::store::check::files::needed_modules;
 use crate::store::error::StoreError;
 use crate::store::inspection;
 use crate::store::layout::Layout;
@@ -102,6 +103,14 @@ pub(super) fn whole(layout: &Layout) -> Result<Report, StoreError> {
         files::artefacts(layout, &db, &mut faults)?;
         counts = count(&db)?;
     }
+    Ok(Report { faults: faults.0, counts })
+}
+
+/// The same for a database without its directory.
+pub(super) fn snapshot(path: &Path) -> Result<Report, StoreError> {
+    let db = inspection::open(path)?;
+    let mut faults = Faults::default();
+    let counts = if database(&db, &mut faults)? { count(&db)? } else { Counts::default() };
     Ok(Report { faults: faults.0, counts })
 }
 

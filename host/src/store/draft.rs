@@ -110,8 +110,8 @@ pub(super) struct Lease {
 }
 
 impl Store {
-    /// A place to run a job in: a session's working copy as of its last commit, or
-    /// an empty private directory. Refused as [`Refused::SessionGone`], also for a
+    /// A place to run a job in: a session's working copy with all that was written,
+    /// committed or not, or an empty private directory. Refused as [`Refused::SessionGone`], also for a
     /// session that is being dropped.
     pub async fn begin(&self, session: Option<SessionKey>) -> Result<Draft, StoreError> {
         let store = self.clone();

@@ -13,12 +13,17 @@ use std::fs::DirBuilder;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
+use std::io::Read;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+
+use rustix::fs::CWD;
+use rustix::fs::RenameFlags;
+use rustix::io::Errno;
 
 #[cfg(test)]
 use crate::store::tests::power::tell;
@@ -103,6 +108,37 @@ fn create(path: &Path) -> io::Result<File> {
 pub(super) fn open_or_make(path: &Path) -> io::Result<File> {
     tell(&Step::Create(path))?;
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// Makes a file at `path`, where there is none, of all that can be read.
+pub(super) fn write_new(path: &Path, from: &mut impl Read) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    io::copy(from, &mut file)?;
+    file.sync_all()
+}
+
+/// Gives a file that is whole its name, in the same directory. Fails if somebody
+/// has that name, also if it was taken a moment ago.
+pub(super) fn place_new(draft: &Path, path: &Path) -> io::Result<()> {
+    File::open(draft)?.sync_all()?;
+    let moved = rustix::fs::renameat_with(CWD, draft, CWD, path, RenameFlags::NOREPLACE);
+    match moved {
+        // Some file systems, above all those of a network, cannot do that, and can do this.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            fs::hard_link(draft, path)?;
+            fs::remove_file(draft)?;
+        }
+        moved => moved?,
+    }
+    sync_dir(path.parent().ok_or(io::ErrorKind::InvalidInput)?)
+}
+
+/// Gives a directory whose files are durable its name, in the same directory.
+/// Fails unless nothing or an empty directory has that name.
+pub(super) fn place_dir(draft: &Path, path: &Path) -> io::Result<()> {
+    sync_dir(draft)?;
+    fs::rename(draft, path)?;
+    sync_dir(path.parent().ok_or(io::ErrorKind::InvalidInput)?)
 }
 
 /// Makes the names in a directory durable.

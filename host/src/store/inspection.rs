@@ -47,6 +47,14 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     Ok(db)
 }
 
+/// Whether a database is of an older format, which a server would upgrade.
+pub(super) fn is_old(path: &Path) -> Result<bool, StoreError> {
+    let db = open(path)?;
+    let known = db.prepare(schema::KNOWN).and_then(|mut known| known.exists([]));
+    // What cannot be read is for `check` to name.
+    Ok(known.unwrap_or(false) && schema::version(&db).is_ok_and(|found| found < VERSION))
+}
+
 /// Refuses a database of another format: what holds there is not known here.
 /// One that says nothing of its format is left to [`faults`].
 pub(super) fn must_be_current(db: &Connection) -> Result<(), StoreError> {

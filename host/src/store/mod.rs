@@ -52,8 +52,12 @@ mod mend;
 mod changes;
 mod draft;
 mod midway;
+mod hashed;
 mod inspection;
 mod check;
+mod archive;
+mod backup;
+mod restore;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -73,6 +77,7 @@ use crate::store::secret::Secret;
 use crate::store::writer::Writer;
 
 pub use crate::store::artefacts::ArtefactFile;
+pub use crate::store::backup::back_up;
 pub use crate::store::check::Report;
 pub use crate::store::check::check;
 pub use crate::store::creation::Created;
@@ -105,6 +110,7 @@ pub use crate::store::puts::Tags;
 pub use crate::store::receipt::Receipt;
 pub use crate::store::recover::QueuedJob;
 pub use crate::store::recover::Recovered;
+pub use crate::store::restore::restore;
 pub use crate::store::sessions::Access;
 pub use crate::store::sessions::SessionFilter;
 pub use crate::store::spool::Spool;

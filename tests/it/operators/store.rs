@@ -38,6 +38,22 @@ pub(super) fn check(data: &Path) -> Called {
     sessile(["check".as_ref(), "--data".as_ref(), data.as_os_str()])
 }
 
+pub(super) fn back_up(data: &Path, to: &Path) -> Called {
+    sessile(["backup".as_ref(), "--data".as_ref(), data.as_os_str(), "--to".as_ref(), to.as_os_str()])
+}
+
+pub(super) fn restore(from: &Path, data: &Path) -> Called {
+    sessile(["restore".as_ref(), "--from".as_ref(), from.as_os_str(), "--data".as_ref(), data.as_os_str()])
+}
+
+/// The names in a directory.
+pub(super) fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
 pub(super) fn database(data: &Path) -> PathBuf {
     data.join("truth.sqlite3")
 }

@@ -7,17 +7,15 @@
 use std::fs;
 use std::fs::File;
 use std::io;
-use std::io::Read;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use rusqlite::Connection;
-use sha2::Digest as _;
-use sha2::Sha256;
 
 use crate::ids::Digest;
 use crate::store::check::Faults;
 use crate::store::error::StoreError;
+use crate::store::hashed::Hashed;
 use crate::store::layout::Layout;
 use crate::store::rows;
 use crate::store::secret::Secret;
@@ -122,19 +120,7 @@ fn digest_of(path: &Path) -> Result<Option<(Digest, u64)>, StoreError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(StoreError::io("open a module")(error)),
     };
-    digest_of_bytes(file).map(Some).map_err(StoreError::io("read a module"))
-}
-
-/// The digest and the length of what can be read.
-pub(in crate::store) fn digest_of_bytes(mut from: impl Read) -> io::Result<(Digest, u64)> {
-    let (mut hash, mut length, mut piece) = (Sha256::new(), 0, vec![0; 64 << 10]);
-    loop {
-        match from.read(&mut piece)? {
-            0 => return Ok((Digest::from_bytes(hash.finalize().into()), length)),
-            count => {
-                hash.update(&piece[..count]);
-                length += count as u64;
-            }
-        }
-    }
+    let mut hashed = Hashed::new(file);
+    io::copy(&mut hashed, &mut io::sink()).map_err(StoreError::io("read a module"))?;
+    Ok(Some(hashed.finish()))
 }
