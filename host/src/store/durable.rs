@@ -117,7 +117,7 @@ pub(super) fn write_new(path: &Path, from: &mut impl Read) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Gives a file that is whole its name, in the same directory. Fails if somebody
+/// Gives a file that is whole its name, on the same file system. Fails if somebody
 /// has that name, also if it was taken a moment ago.
 pub(super) fn place_new(draft: &Path, path: &Path) -> io::Result<()> {
     File::open(draft)?.sync_all()?;

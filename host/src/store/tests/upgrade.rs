@@ -4,17 +4,19 @@
 use rusqlite::Connection;
 
 use super::*;
+use crate::store::archive;
 use crate::store::check;
+use crate::store::restore;
 
 /// The store that a server of format 1 left.
-const OLD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/it/format-1/truth.sqlite3");
+const OLD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/it/format-1");
 
 /// A data directory with its database, and the database for whoever prepares it.
 fn old_store() -> (TempDir, Connection) {
     let home = tempfile::tempdir().unwrap();
     std::fs::create_dir(home.path().join("data")).unwrap();
     let database = home.path().join("data/truth.sqlite3");
-    std::fs::copy(OLD, &database).unwrap();
+    std::fs::copy(Path::new(OLD).join("truth.sqlite3"), &database).unwrap();
     (home, Connection::open(database).unwrap())
 }
 
@@ -86,4 +88,39 @@ fn a_format_from_the_future_is_refused_and_left_alone() {
     assert_eq!(unusable(&home), sentence);
     let found: i64 = db.query_row("SELECT version FROM schema_version", [], |row| row.get(0)).unwrap();
     assert_eq!(found, 3);
+}
+
+/// A backup that was made when this format was the old one.
+#[tokio::test]
+async fn a_backup_of_an_old_format_is_upgraded_when_it_is_restored() {
+    let home = tempfile::tempdir().unwrap();
+    let read = |name: &str| std::fs::read(Path::new(OLD).join(name)).unwrap();
+    let module = std::fs::read_dir(Path::new(OLD).join("modules")).unwrap().next().unwrap().unwrap().file_name();
+    let module = format!("{}{}", archive::MODULES, module.to_str().unwrap());
+    let manifest = archive::Manifest {
+        form: archive::FORM,
+        database: Digest::of(&read(archive::DATABASE)).to_string(),
+        secret: Digest::of(&read(archive::SECRET)).to_string(),
+    };
+    let manifest = serde_json::to_vec(&manifest).unwrap();
+    let mut tar = tar::Builder::new(std::fs::File::create(home.path().join("backup")).unwrap());
+    let entries = [(module.as_str(), read(&module)), (archive::DATABASE, read(archive::DATABASE))];
+    let last = [(archive::SECRET, read(archive::SECRET)), (archive::MANIFEST, manifest)];
+    for (name, bytes) in entries.into_iter().chain(last) {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        tar.append_data(&mut header, name, bytes.as_slice()).unwrap();
+    }
+    tar.into_inner().unwrap();
+
+    let report = restore::restore(&home.path().join("backup"), &home.path().join("data")).unwrap();
+    assert_eq!(report.faults, Vec::<String>::new());
+    let mut names: Vec<_> =
+        std::fs::read_dir(home.path().join("data")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["modules", "secret", "truth.sqlite3"]);
+    let kit = upgraded(home);
+    let owner = Owner { tenant: "dev".parse().unwrap(), principal: "dev".parse().unwrap() };
+    let session = kit.store.session(&owner, &"letters".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!((session.commit, kit.read(session.key, "a.txt").await.unwrap()), (4, b"dear reader\n".to_vec()));
 }
