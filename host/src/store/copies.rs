@@ -105,16 +105,19 @@ impl Copies {
             return;
         }
         copy.dir.holds(estimate(usage));
+        let is_on_disk = copy.dir.is_in(&self.second);
+        let place = if is_on_disk { &self.second } else { &self.first };
         let mut idle = self.idle();
         idle.turns += 1;
         let turn = idle.turns;
         idle.copies.insert(key, (turn, copy));
         while idle.copies.len() > COPIES_KEPT_MAX {
-            idle.drop_oldest(|_| true);
+            idle.drop_oldest(|_, _| true);
         }
-        for place in [&self.first, &self.second] {
-            while !place.has_room(0) && idle.drop_oldest(|copy| copy.dir.is_in(place)) {}
-        }
+        // On disk, a session that alone is larger than the budget keeps its copy, or it would get a new one for each of
+        // its jobs (R26). In memory it does not: its next copy lies on disk.
+        let may_go = |given_back, copy: &Copy| copy.dir.is_in(place) && !(is_on_disk && given_back == turn);
+        while !place.has_room(0) && idle.drop_oldest(may_go) {}
     }
 
     /// Throws a session's copy away.
@@ -141,7 +144,7 @@ impl Copies {
         }
         let mut idle = self.idle();
         while !self.first.has_room(bytes) {
-            if !idle.drop_oldest(|copy| copy.dir.is_in(&self.first)) {
+            if !idle.drop_oldest(|_, copy| copy.dir.is_in(&self.first)) {
                 return false;
             }
         }
@@ -166,10 +169,10 @@ impl Copy {
 }
 
 impl Idle {
-    /// Drops the least recently used copy of those that `may_go`; says whether
-    /// there was one.
-    fn drop_oldest(&mut self, may_go: impl Fn(&Copy) -> bool) -> bool {
-        let candidates = self.copies.iter().filter(|(_, (_, copy))| may_go(copy));
+    /// Drops the least recently used copy of those that `may_go`, by when it was
+    /// given back; says whether there was one.
+    fn drop_oldest(&mut self, may_go: impl Fn(u64, &Copy) -> bool) -> bool {
+        let candidates = self.copies.iter().filter(|(_, (turn, copy))| may_go(*turn, copy));
         let oldest = candidates.min_by_key(|(_, (turn, _))| *turn).map(|(key, _)| *key);
         oldest.is_some_and(|key| self.copies.remove(&key).is_some())
     }

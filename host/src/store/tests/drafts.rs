@@ -273,6 +273,22 @@ async fn copies_that_have_no_room_in_memory_lie_on_disk() {
     assert_eq!(second.dir().unwrap().read("f").unwrap(), [7; 40_000]);
 }
 
+/// A session that is larger than what all copies may take.
+#[tokio::test]
+async fn r26_the_copy_of_a_session_beyond_the_budget_is_kept_on_disk() {
+    let kit = Kit::with_budget(70_000).await;
+    let (large, small) = (kit.session("large").await.key, kit.session("small").await.key);
+    kit.put(large, "f", &[7; 100_000]).await.unwrap();
+    for n in 0..3 {
+        kit.begin(large).await.roll_back(Touched::nowhere());
+        // What lies in memory is nothing to it.
+        kit.begin(small).await.roll_back(Touched::nowhere());
+        let copies = std::fs::read_dir(kit.home.path().join("data/work")).unwrap();
+        let numbers: Vec<_> = copies.map(|copy| copy.unwrap().file_name()).collect();
+        assert!(numbers.len() == 1 && numbers[0].to_str().unwrap().ends_with("-0"), "after {n} jobs: {numbers:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_commit_goes_through_when_nobody_waits_for_it() {
     let kit = Kit::new().await;
