@@ -36,6 +36,7 @@ use crate::store::edit::ContentIs;
 use crate::store::edit::Edit;
 use crate::store::error::Refused;
 use crate::store::error::StoreError;
+use crate::store::moves;
 use crate::store::nodes;
 use crate::store::nodes::NewNode;
 use crate::store::nodes::Node;
@@ -50,25 +51,27 @@ const CONTEXT: &str = "read what a job changed";
 
 /// What a job changed, as rows to write.
 pub(super) struct Changes {
-    removed: Vec<Node>,
-    written: Vec<Written>,
+    pub(super) removed: Vec<Node>,
+    pub(super) written: Vec<Written>,
+    /// Files that lay elsewhere before.
+    pub(super) moved: Vec<(Node, NewNode)>,
     /// What the session holds afterwards.
     pub(super) usage: Usage,
 }
 
-struct Written {
-    node: NewNode,
+pub(super) struct Written {
+    pub(super) node: NewNode,
     /// What this takes the place of.
-    old: Option<Node>,
+    pub(super) old: Option<Node>,
     /// Of a file, those that differ.
-    pieces: Vec<Piece>,
+    pub(super) pieces: Vec<Piece>,
     /// How many pieces the file has, and had.
     counts: (u64, u64),
 }
 
-struct Piece {
+pub(super) struct Piece {
     index: u64,
-    hash: Hash,
+    pub(super) hash: Hash,
     /// None, if they did not fit into memory.
     bytes: Option<Vec<u8>>,
 }
@@ -100,6 +103,7 @@ pub(super) fn collect(
         }
     }
     collector.times_above(root, &done)?;
+    moves::find(readers, &mut collector.changes)?;
     puts::must_fit(limits, before, collector.changes.usage)?;
     Ok(collector.changes)
 }
@@ -294,7 +298,7 @@ impl Collector<'_> {
 impl Changes {
     /// No change to a session that holds as much as `usage` says.
     pub(super) fn none(usage: Usage) -> Changes {
-        Changes { removed: Vec::new(), written: Vec::new(), usage }
+        Changes { removed: Vec::new(), written: Vec::new(), moved: Vec::new(), usage }
     }
 
     /// Writes everything; `root` is asked for what did not fit into memory.
@@ -302,6 +306,9 @@ impl Changes {
         // First what goes: a directory may be a file now.
         for node in &self.removed {
             edit.remove(node)?;
+        }
+        for (from, to) in &self.moved {
+            edit.rename(from, to)?;
         }
         for written in &self.written {
             written.write(edit, root)?;
@@ -312,9 +319,13 @@ impl Changes {
 
     /// Every path at which something differs, but for directories in which others do.
     pub(super) fn list(&self) -> Vec<FileChange> {
-        let removed = self.removed.iter().map(|node| {
+        let removed = self.removed.iter().chain(self.moved.iter().map(|(from, _)| from)).map(|node| {
             let (path, kind, size) = (node.path.clone(), node.kind, node.size);
             FileChange { path, kind, change: Change::Deleted, size }
+        });
+        let moved = self.moved.iter().map(|(_, node)| {
+            let (path, kind, size) = (node.path.clone(), node.kind, node.size);
+            FileChange { path, kind, change: Change::Created, size }
         });
         let is_dir = |kind| kind == EntryKind::Directory;
         let told = |written: &&Written| {
@@ -324,7 +335,7 @@ impl Changes {
             let change = if old.is_some() { Change::Modified } else { Change::Created };
             FileChange { path: node.path.clone(), kind: node.kind, change, size: node.size }
         });
-        let mut all: Vec<_> = removed.chain(written).collect();
+        let mut all: Vec<_> = removed.chain(moved).chain(written).collect();
         all.sort_by(|one, other| one.path.cmp(&other.path));
         all
     }

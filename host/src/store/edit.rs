@@ -149,8 +149,20 @@ impl<'db> Edit<'db> {
             (Some(old), ContentIs::Same) => old.stamp,
             (Some(_), ContentIs::Different) | (None, _) => self.tip.step + 1,
         };
-        let insert =
-            "INSERT INTO node (session, path, until, since, file, kind, size_bytes, modified_ns, stamp, target)
+        self.begin_node(new, file, stamp)?;
+        Ok((file, stamp))
+    }
+
+    /// Gives a file another path, where nothing lies, and perhaps another time. It
+    /// stays the same file with the same pieces.
+    pub(super) fn rename(&mut self, from: &Node, to: &NewNode) -> Result<(), StoreError> {
+        self.end_node(&from.path)?;
+        self.begin_node(to, from.file, from.stamp)
+    }
+
+    fn begin_node(&mut self, new: &NewNode, file: FileNumber, stamp: i64) -> Result<(), StoreError> {
+        let insert = "INSERT INTO node (session, path, until, since, file, kind, size_bytes, modified_ns, stamp,
+                          target)
                       VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
         let values = params![
             self.key(),
@@ -165,7 +177,7 @@ impl<'db> Edit<'db> {
         ];
         rows::change(self.db, insert, values)?;
         self.tree_changed = true;
-        Ok((file, stamp))
+        Ok(())
     }
 
     /// Removes a node, and a file's pieces.

@@ -50,6 +50,7 @@ mod copies;
 mod tree;
 mod mend;
 mod changes;
+mod moves;
 mod draft;
 mod midway;
 mod hashed;

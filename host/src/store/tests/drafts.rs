@@ -322,3 +322,42 @@ async fn a_commit_goes_through_when_nobody_waits_for_it() {
     });
     assert_eq!(kit.await.unwrap().tree(key).await, ["file f 3145745"]);
 }
+
+/// R26: what is only moved is not written again, wherever its directory went.
+#[tokio::test]
+async fn r26_a_file_that_is_moved_stays_the_same_file() {
+    let kit = Kit::new().await;
+    let key = kit.session("s").await.key;
+    kit.job(key, "j1", &["a", "empty", "link"], make_much).await;
+    let blobs = async || {
+        let all = kit.store.read(|db| {
+            let mut query = db.prepare("SELECT id FROM blob ORDER BY id")?;
+            Ok(query.query_map([], |row| row.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?)
+        });
+        all.await.unwrap()
+    };
+    let before = blobs().await;
+    let etag = kit.store.file_entry(key, None, path("a/b/big.bin")).await.unwrap().unwrap().etag;
+    kit.job(key, "j2", &["a", "z"], |dir| {
+        dir.create_dir("z").unwrap();
+        dir.rename("a", dir, "z/y").unwrap();
+        dir.rename("z/y/b/big.bin", dir, "z/big").unwrap();
+        dir.copy("z/big", dir, "z/copy").unwrap();
+    })
+    .await;
+    // Of two that are alike now, one is the old one; the other is new.
+    assert_eq!(blobs().await.len(), 2 * before.len() - 1);
+    let tags = [path("z/big"), path("z/copy")].map(|at| kit.store.file_entry(key, None, at));
+    let tags = futures_util::future::join_all(tags).await;
+    assert_eq!(tags.into_iter().filter(|tag| tag.as_ref().unwrap().as_ref().unwrap().etag == etag).count(), 1);
+    assert_eq!(kit.read(key, "z/big").await, Some(big()));
+    assert_eq!(kit.read(key, "z/copy").await, Some(big()));
+    let session = kit.store.session_by_key(key).await.unwrap().unwrap();
+    assert_eq!((session.usage.files, session.usage.bytes), (9, 2 * 3_145_745 + 3));
+    let faults = kit.store.read(crate::store::check::open_database).await.unwrap();
+    assert_eq!(faults, Vec::<String>::new());
+    let then = kit.store.file(key, Some(1), path("a/b/big.bin")).await.unwrap().unwrap();
+    assert_eq!(then.entry.size, 3_145_745);
+    let kit = kit.reopened();
+    assert_eq!(tree_of(&kit.begin(key).await.dir().unwrap()), kit.tree(key).await);
+}
