@@ -116,6 +116,9 @@ pub const SWEEP_BATCH: usize = 500;
 /// removed in one go however much it holds.
 pub const SWEEP_BYTES: u64 = 4 << 20;
 
+/// How often the use of one API key is written down.
+pub const KEY_USE_GRAIN: Duration = Duration::from_secs(60);
+
 /// Commits that a session keeps, unless it asks for more or fewer.
 pub const HISTORY_DEFAULT: u32 = 10;
 /// Commits that a session may keep.

@@ -52,6 +52,7 @@ mod errors;
 
 // The server as a program, and programs on the server.
 mod serving;
+mod first_key;
 mod operators;
 mod upgrade;
 mod examples;

@@ -41,6 +41,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Settings {
     variables: Vec<(String, String)>,
     file: Option<PathBuf>,
+    without_dev: bool,
 }
 
 impl Settings {
@@ -48,6 +49,11 @@ impl Settings {
     pub fn with(mut self, name: &str, value: impl ToString) -> Self {
         self.variables.push((format!("SESSILE_{}", name.to_uppercase()), value.to_string()));
         self
+    }
+
+    /// Leaves `--dev` away, so that nobody has a key but who makes one.
+    pub fn without_dev(self) -> Self {
+        Self { without_dev: true, ..self }
     }
 
     /// Starts a server with these settings on an empty data directory.
@@ -185,7 +191,10 @@ struct Ready {
 fn spawn(ground: &Path, settings: &Settings) -> (Child, Ready) {
     let log_file = File::create(log(ground)).expect("the test may write its own directory");
     let mut command = Command::new(server_binary());
-    command.args(["serve", "--listen", "127.0.0.1:0", "--dev", "--data"]).arg(data(ground));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data(ground));
+    if !settings.without_dev {
+        command.arg("--dev");
+    }
     // A developer's own settings must not change what a test sees.
     std::env::vars().filter(|(name, _)| name.starts_with("SESSILE_")).for_each(|(name, _)| {
         command.env_remove(name);
@@ -221,7 +230,7 @@ fn ready(child: &mut Child) -> Option<Ready> {
     let event: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in the ready line {line}"));
     assert_eq!(event["event"], "ready", "{line}");
     let word = |name: &str| event[name].as_str().unwrap_or_else(|| panic!("no {name} in {line}")).to_owned();
-    Some(Ready { url: word("url"), dev_key: word("dev_key") })
+    Some(Ready { url: word("url"), dev_key: event["dev_key"].as_str().unwrap_or_default().to_owned() })
 }
 
 /// The server's binary, which cargo puts above the folder of the tests.

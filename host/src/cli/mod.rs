@@ -3,6 +3,7 @@
 mod log;
 mod serve;
 mod check;
+mod admin;
 mod backup;
 
 use std::fmt::Display;
@@ -41,6 +42,16 @@ enum Verb {
         #[arg(long)]
         dev: bool,
     },
+    /// Makes, lists and deletes tenants of a server that does not run; of one that runs, `/v1/admin/tenants` does.
+    Tenant {
+        #[command(subcommand)]
+        verb: admin::TenantVerb,
+    },
+    /// Makes, lists and deletes API keys of a server that does not run; of one that runs, `/v1/admin/tenants/…/keys` does.
+    Key {
+        #[command(subcommand)]
+        verb: admin::KeyVerb,
+    },
     /// Says what is wrong in the data directory of a server that does not run. Changes nothing.
     Check {
         /// The data directory.
@@ -71,6 +82,8 @@ enum Verb {
 pub fn run() -> ExitCode {
     match Command::parse().verb {
         Verb::Serve { config, data, listen, dev } => serve::serve(&Flags { config, data, listen, dev }),
+        Verb::Tenant { verb } => admin::tenant(verb),
+        Verb::Key { verb } => admin::key(verb),
         Verb::Check { data } => check::check(&data),
         Verb::Backup { data, to } => backup::back_up(&data, &to),
         Verb::Restore { from, data } => backup::restore(&from, &data),

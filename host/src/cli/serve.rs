@@ -112,7 +112,13 @@ async fn run(config: &Config, store: Store, engine: Engine, settings: Settings) 
     let service = Service::start(store, engine, settings, Clock::system()).await?;
     let dev_key = if config.dev { Some(service.dev_key().await.map_err(ServeError::DevKey)?) } else { None };
     if service.keys().is_empty() {
-        tracing::warn!("there is no API key yet, so nobody can use this server; start it once with --dev to get one");
+        tracing::warn!(
+            "there is no API key yet, so every request is refused; stop the server and make one: \
+             `sessile tenant create NAME --data {data}`, then \
+             `sessile key create --tenant NAME --principal NAME --scope root --scope admin --scope submit \
+             --scope modules --data {data}` (or try it out with `sessile serve --dev`)",
+            data = config.data.display()
+        );
     }
     let listener = listen(config.listen).map_err(|source| ServeError::Listen { address: config.listen, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Listen { address: config.listen, source })?;

@@ -44,6 +44,8 @@ struct KeyView {
     principal: String,
     scopes: Vec<String>,
     created_at: String,
+    /// `null`: never.
+    last_used_at: Option<String>,
     /// Only in the answer that made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
@@ -56,6 +58,7 @@ impl KeyView {
             principal: key.owner.principal.to_string(),
             scopes: key.scopes.iter().map(Scope::to_string).collect(),
             created_at: rfc3339(key.created_at),
+            last_used_at: key.last_used_at.map(rfc3339),
             key: text,
         }
     }

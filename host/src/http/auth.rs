@@ -20,7 +20,7 @@ impl FromRequestParts<Service> for Caller {
     async fn from_request_parts(parts: &mut Parts, service: &Service) -> Result<Self, Problem> {
         let header = header_text(&parts.headers, &header::AUTHORIZATION).ok().flatten();
         let key = header.and_then(bearer);
-        let caller = key.and_then(|key| service.keys().caller(key));
+        let caller = key.and_then(|key| service.caller_of(key));
         caller.ok_or_else(|| {
             let detail = "send the header `Authorization: Bearer <api key>` with a valid key";
             Problem::new(Code::Unauthorized, detail)

@@ -32,6 +32,8 @@ mod run;
 mod run_form;
 mod admin;
 
+pub use self::wire::rfc3339;
+
 use axum::Router;
 use axum::extract::Request;
 use axum::extract::State;

@@ -155,7 +155,7 @@ impl<V> ListView<V> {
 }
 
 /// A moment as RFC 3339 in UTC, to the microsecond.
-pub(super) fn rfc3339(moment: Timestamp) -> String {
+pub fn rfc3339(moment: Timestamp) -> String {
     let nanos = i128::from(moment.micros()) * 1_000;
     OffsetDateTime::from_unix_timestamp_nanos(nanos)
         .ok()

@@ -77,6 +77,7 @@ impl Service {
         }
         self.remove_left_overs().await?;
         self.forget_old_commits(now).await?;
+        self.note_key_uses(limits::KEY_USE_GRAIN).await?;
         Ok(expired)
     }
 

@@ -48,6 +48,7 @@ use crate::model::rolling_key::KeyMaker;
 use crate::queue::admission::UnknownSessions;
 use crate::queue::lanes::Lanes;
 use crate::queue::slots::Slots;
+use crate::service::refusal::Chain;
 use crate::store::Store;
 use crate::store::StoreError;
 
@@ -159,6 +160,11 @@ impl Service {
         self.inner.clock.now()
     }
 
+    /// Who an API key speaks for, if it is valid.
+    pub fn caller_of(&self, key: &str) -> Option<Caller> {
+        self.inner.keys.caller(key, self.now())
+    }
+
     /// The API keys.
     pub fn keys(&self) -> &KeyRing {
         &self.inner.keys
@@ -180,6 +186,9 @@ impl Service {
         self.inner.draining.cancel();
         self.inner.tasks.close();
         tracing::info!(running = self.inner.live.running(), grace_ms = grace.as_millis() as u64, "stopping");
+        if let Err(error) = self.note_key_uses(Duration::ZERO).await {
+            tracing::warn!(error = %Chain(&error), "when API keys were last used is not known to the minute");
+        }
         if tokio::time::timeout(grace, self.inner.tasks.wait()).await.is_ok() {
             return;
         }

@@ -4,10 +4,10 @@
 //! from then on.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use sha2::Digest as _;
 use sha2::Sha256;
-use uuid::Uuid;
 
 use crate::ids::PrincipalId;
 use crate::ids::TenantId;
@@ -60,14 +60,7 @@ impl Service {
         principal: PrincipalId,
         scopes: BTreeSet<Scope>,
     ) -> Result<(Key, String), Refusal> {
-        let text = keys::new_key();
-        let key = Key {
-            id: Uuid::new_v4().to_string(),
-            hash: keys::hash(&text),
-            owner: Owner { tenant, principal },
-            scopes,
-            created_at: self.now(),
-        };
+        let (key, text) = keys::make(Owner { tenant, principal }, scopes, self.now());
         self.record_key(key.clone()).await?;
         Ok((key, text))
     }
@@ -80,10 +73,20 @@ impl Service {
         Ok(())
     }
 
+    /// Notes which keys were used, except those that were noted less than `grain` ago.
+    pub(super) async fn note_key_uses(&self, grain: Duration) -> Result<(), StoreError> {
+        let uses = self.inner.keys.unnoted(grain);
+        if uses.is_empty() { Ok(()) } else { self.inner.store.note_key_uses(uses).await }
+    }
+
     /// The keys of a tenant, without their text.
     pub async fn tenant_keys(&self, tenant: &TenantId) -> Result<Vec<Key>, Refusal> {
         self.tenant(tenant).await?;
-        Ok(self.inner.store.keys(tenant).await?)
+        let mut keys = self.inner.store.keys(tenant).await?;
+        for key in &mut keys {
+            key.last_used_at = self.inner.keys.used_at(&key.hash).or(key.last_used_at);
+        }
+        Ok(keys)
     }
 
     /// Deletes a key; who uses it is refused from now on.
@@ -102,7 +105,7 @@ impl Service {
             Sha256::new().chain_update(self.inner.store.secret()).chain_update(b"the key of --dev").finalize();
         let text: String = derived.iter().map(|byte| format!("{byte:02x}")).collect();
         let text = format!("ssk_dev_{text}");
-        if self.inner.keys.caller(&text).is_some() {
+        if self.inner.keys.knows(&text) {
             return Ok(text);
         }
         let tenant: TenantId = DEV.parse().expect("`dev` is a tenant name");
@@ -116,6 +119,7 @@ impl Service {
             owner: Owner { tenant, principal: DEV.parse().expect("`dev` is a principal name") },
             scopes: Scope::ALL.into(),
             created_at: self.now(),
+            last_used_at: None,
         };
         self.record_key(key).await?;
         Ok(text)

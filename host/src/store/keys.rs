@@ -28,6 +28,8 @@ pub struct Key {
     pub owner: Owner,
     pub scopes: BTreeSet<Scope>,
     pub created_at: Timestamp,
+    /// Noted some time after it was used; `None` if it never was.
+    pub last_used_at: Option<Timestamp>,
 }
 
 impl Store {
@@ -59,6 +61,14 @@ impl Store {
         self.read(|db| rows::all(db, "SELECT * FROM api_key", [], key)).await
     }
 
+    /// Notes when keys were last used, by their hashes.
+    pub fn note_key_uses(&self, uses: Vec<([u8; 32], Timestamp)>) -> Receipt<()> {
+        self.writer().enqueue(move |db| {
+            let note = "UPDATE api_key SET last_used_at = ?2 WHERE hash = ?1";
+            uses.iter().try_for_each(|(hash, at)| rows::change(db, note, params![hash, at.micros()]).map(|_| ()))
+        })
+    }
+
     /// Deletes a key; says whether there was one.
     pub fn delete_key(&self, tenant: TenantId, id: String) -> Receipt<bool> {
         self.writer().enqueue(move |db| {
@@ -77,6 +87,7 @@ fn key(row: &Row<'_>) -> Result<Key, StoreError> {
         owner: owner(row)?,
         scopes: scopes.map_err(|error: BadScope| StoreError::Broken(error.to_string()))?,
         created_at: rows::moment(row, "created_at")?,
+        last_used_at: row.get::<_, Option<i64>>("last_used_at")?.map(Timestamp::from_micros),
     })
 }
 

@@ -20,7 +20,7 @@ use crate::store::upgrade;
 /// The version of the tables below. One more for every change to them.
 pub(super) const VERSION: i64 = 2;
 
-/// Tables that are as they were in version 1.
+/// Tenants, their keys and their modules.
 const TENANTS: &str = "
 CREATE TABLE schema_version (version INTEGER NOT NULL);
 
@@ -35,6 +35,7 @@ CREATE TABLE api_key (
     principal   TEXT NOT NULL,
     scopes      TEXT NOT NULL,                -- words, with a space between
     created_at  INTEGER NOT NULL,
+    last_used_at INTEGER,                     -- to the minute or so; none: never
     PRIMARY KEY (tenant, id)
 );
 

@@ -53,6 +53,7 @@ pub(super) fn from_1(db: &Connection) -> Result<(), StoreError> {
          DROP TABLE node_1;
          DROP TABLE param_1;
          DROP TABLE session_1;
+         ALTER TABLE api_key ADD COLUMN last_used_at INTEGER;
          ALTER TABLE job ADD COLUMN dry_run INTEGER NOT NULL DEFAULT 0;
          {JOB_CHANGES}
          UPDATE schema_version SET version = 2;"

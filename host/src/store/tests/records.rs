@@ -25,6 +25,7 @@ async fn keys_are_found_again_and_belong_to_a_tenant() {
         owner: owner("ann"),
         scopes: std::collections::BTreeSet::from([Scope::Submit, Scope::Admin]),
         created_at: now(),
+        last_used_at: None,
     };
     kit.store.create_key(key.clone()).await.unwrap();
     assert_eq!(refused(kit.store.create_key(key.clone()).await), Refused::KeyExists { id: "k1".to_owned() });
