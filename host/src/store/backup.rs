@@ -54,7 +54,7 @@ pub fn back_up(data: &Path, to: &Path) -> Result<Report, StoreError> {
     let draft = workshop.dir.join("draft");
     let file = private_file(&draft).map_err(StoreError::io("make the backup"))?;
     let mut tar = Builder::new(BufWriter::new(file));
-    let snapshot = modules_and_snapshot(&layout, &workshop, &mut tar)?;
+    let snapshot = modules_and_snapshot(&layout, &workshop, &mut tar, take_snapshot)?;
     let report = check::snapshot(&snapshot)?;
     if !report.faults.is_empty() {
         return Ok(report);
@@ -73,6 +73,7 @@ fn modules_and_snapshot(
     layout: &Layout,
     workshop: &Workshop,
     tar: &mut Builder<impl Write>,
+    take_snapshot: impl Fn(&Layout, &Path) -> Result<(), StoreError>,
 ) -> Result<PathBuf, StoreError> {
     let mut copied = HashSet::new();
     let mut missing = None;
@@ -160,5 +161,70 @@ fn append(tar: &mut Builder<impl Write>, name: &str, length: u64, from: impl Rea
     match from.finish() {
         (digest, read) if read == length => Ok(digest),
         _ => Err(io::Error::other(format!("{name} became shorter while it was copied"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    const TENANT: &str = "INSERT INTO tenant VALUES ('t', 0)";
+
+    /// A data directory with two modules.
+    fn two_modules(home: &Path) -> (Layout, [Digest; 2]) {
+        let (layout, _lock) = Layout::prepare(&home.join("data")).unwrap();
+        let db = schema::open_for_writing(&layout.database()).unwrap();
+        db.execute_batch(TENANT).unwrap();
+        let digests = [b"first", b"other"].map(|bytes| {
+            let digest = Digest::of(bytes);
+            fs::write(layout.wasm(&digest), bytes).unwrap();
+            let insert =
+                "INSERT INTO module_version VALUES ('t', hex(?1), 1, ?1, 5, 'core', 'ready', NULL, '[]', 0, 'p')";
+            db.execute(insert, [digest.as_bytes()]).unwrap();
+            digest
+        });
+        (layout, digests)
+    }
+
+    /// What the server does for a deletion: first the commit, then the file.
+    fn delete(layout: &Layout, digest: &Digest) {
+        let db = schema::open_for_writing(&layout.database()).unwrap();
+        db.execute("DELETE FROM module_version WHERE digest = ?1", [digest.as_bytes()]).unwrap();
+        fs::remove_file(layout.wasm(digest)).unwrap();
+    }
+
+    #[test]
+    fn a_module_that_goes_between_snapshot_and_copy_costs_another_snapshot() {
+        let home = tempfile::tempdir().unwrap();
+        let (layout, [gone, stays]) = two_modules(home.path());
+        let workshop = Workshop::beside(&home.path().join("backup")).unwrap();
+        let mut tar = Builder::new(Vec::new());
+        let taken = Cell::new(0);
+        let snapshot = modules_and_snapshot(&layout, &workshop, &mut tar, |layout, to| {
+            take_snapshot(layout, to)?;
+            taken.set(taken.get() + 1);
+            if taken.get() == 1 {
+                delete(layout, &gone);
+            }
+            Ok(())
+        });
+        assert_eq!(needed(&snapshot.unwrap()).unwrap(), [stays]);
+        assert_eq!(taken.get(), 2);
+        let bytes = tar.into_inner().unwrap();
+        let mut written = tar::Archive::new(bytes.as_slice());
+        let names: Vec<_> =
+            written.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().into_owned()).collect();
+        assert_eq!(names, [Path::new("modules").join(format!("{}.wasm", stays.hex()))]);
+    }
+
+    #[test]
+    fn a_module_that_is_missing_for_good_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        let (layout, [first, _]) = two_modules(home.path());
+        fs::remove_file(layout.wasm(&first)).unwrap();
+        let refused = back_up(&home.path().join("data"), &home.path().join("backup")).unwrap_err().to_string();
+        assert!(refused.contains(&first.to_string()), "{refused}");
     }
 }

@@ -176,7 +176,7 @@ async fn a_backup_is_complete_while_modules_come_and_go() {
         }
     });
     let ground = tempfile::tempdir().unwrap();
-    for n in 0..20 {
+    for n in 0..10 {
         let (file, data) = (ground.path().join(format!("b{n}")), ground.path().join(format!("d{n}")));
         let _ = back_up(&server.data(), &file).expect(0);
         let _ = restore(&file, &data).expect(0);
