@@ -32,10 +32,11 @@ pub(super) fn check(db: &Connection, faults: &mut Faults) -> Result<bool, StoreE
 fn is_damage(error: &rusqlite::Error) -> bool {
     use rusqlite::Error::FromSqlConversionFailure;
     use rusqlite::Error::InvalidColumnType;
+    use rusqlite::Error::Utf8Error;
     use rusqlite::ErrorCode::DatabaseCorrupt;
     use rusqlite::ErrorCode::NotADatabase;
     matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
-        || matches!(error, InvalidColumnType(..) | FromSqlConversionFailure(..))
+        || matches!(error, InvalidColumnType(..) | FromSqlConversionFailure(..) | Utf8Error(..))
 }
 
 fn look(db: &Connection, faults: &mut Faults) -> Result<bool, StoreError> {
