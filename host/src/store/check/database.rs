@@ -131,7 +131,7 @@ fn shares(db: &Connection, faults: &mut Faults) -> Result<(), StoreError> {
 }
 
 fn rule(db: &Connection, sql: &str, sentence: &str, faults: &mut Faults) -> Result<(), StoreError> {
-    let sql = sql.replace("{session}", rules::SESSION);
+    let sql = sql.replace("{session}", rules::SESSION).replace("{piece}", &CHUNK_BYTES.to_string());
     for what in rows::all(db, &sql, [], |row| Ok(row.get::<_, String>("what")?))? {
         faults.add(format!("{what}: {sentence}"));
     }
