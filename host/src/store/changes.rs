@@ -88,14 +88,21 @@ pub(super) fn collect(
     let mut collector =
         Collector { readers, session, changes, memory_left: COMMIT_MEMORY_BYTES, sound: BTreeSet::new() };
     let mut done: BTreeSet<SessionPath> = BTreeSet::new();
+    let mut patched: BTreeSet<&SessionPath> = BTreeSet::new();
     for (path, extent) in changed {
         let top = collector.top_of(root, path)?;
         // Ancestors sort before what lies beneath them, so `done` has them by now.
         if done.contains(&top) || top.ancestors().any(|above| done.contains(&above)) {
             continue;
         }
+        // A guest may have tried in vain to make something beneath a file.
+        if patched.contains(&top) {
+            continue;
+        }
         match extent {
-            Extent::Pieces(pieces) if top == *path && collector.patch(root, path, pieces)? => {}
+            Extent::Pieces(pieces) if top == *path && collector.patch(root, path, pieces)? => {
+                patched.insert(path);
+            }
             Extent::Pieces(_) | Extent::Whole => {
                 collector.visit_top(root, &top)?;
                 done.insert(top);

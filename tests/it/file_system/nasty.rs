@@ -93,6 +93,11 @@ pub(super) const STORIES: &[Story] = &[
         "rmdir /d\nrmdir /a\nunlink /d\nmkdir /a\nmkdir /d\nmkdir /m/n\nput /a/x 1 1\nput /d 1 1\nopen 0 /m r\nunlink /m\nrmdir /m\nrename /m /n\nrename /a /d\nrename /d /a\nrename /a /a/b\nrename /a /m/b",
     ),
     (
+        "a file that was changed in place is no folder",
+        "put /a 65537 1",
+        "open 0 /a rw\nwrite 0 65536 100 2\nwrite 0 0 1 3\nmkdir /a/x\nopen 1 /a/y rwc\nsymlink a /a/z\nunlink /a/v\nrename /a/w /a/u",
+    ),
+    (
         "the root itself stays where it is",
         "mkdir /d\nput /a 1 1",
         "rmdir /\nunlink /\nrename / /b\nrename /d /\nrename /a /\nmkdir /\nopen 0 / rwx\nsymlink a /",
