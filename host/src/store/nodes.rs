@@ -118,6 +118,10 @@ pub(super) fn usage(kind: EntryKind, size: u64) -> Usage {
     }
 }
 
+/// `+` keeps SQLite from the index on `since`: nearly all nodes of a session began
+/// before the bound, so it would look at each of them.
+const AT: &str = "SELECT * FROM node WHERE session = ?1 AND path = ?2 AND +since <= ?3 AND (until = 0 OR until > ?3)";
+
 /// The node at a path.
 pub(super) fn at(
     db: &Connection,
@@ -125,8 +129,7 @@ pub(super) fn at(
     path: &SessionPath,
     view: View,
 ) -> Result<Option<Node>, StoreError> {
-    let find = "SELECT * FROM node WHERE session = ?1 AND path = ?2 AND since <= ?3 AND (until = 0 OR until > ?3)";
-    rows::one(db, find, params![session.0, path.as_str(), view.bound()], node)
+    rows::one(db, AT, params![session.0, path.as_str(), view.bound()], node)
 }
 
 /// All nodes at the tip, each directory before what it holds.
@@ -150,9 +153,11 @@ pub(super) fn beneath(path: &SessionPath) -> (String, String) {
     (format!("{path}/"), format!("{path}0"))
 }
 
+const HAS_LINKS: &str = "SELECT 1 FROM node WHERE session = ?1 AND kind = 'link'";
+
 /// Whether a session holds any symbolic link, or held one in its history.
 pub(super) fn has_links(db: &Connection, session: SessionKey) -> Result<bool, StoreError> {
-    rows::exists(db, "SELECT 1 FROM node WHERE session = ?1 AND kind = 'link'", [session.0])
+    rows::exists(db, HAS_LINKS, [session.0])
 }
 
 /// A row of `node`.
@@ -167,4 +172,17 @@ pub(super) fn node(row: &Row<'_>) -> Result<Node, StoreError> {
         stamp: row.get("stamp")?,
         target: row.get("target")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema;
+
+    /// A job asks both at its start or end, however many files its session has.
+    #[test]
+    fn r26_one_node_is_found_without_looking_at_the_others() {
+        assert_eq!(schema::plan(AT), "SEARCH node USING PRIMARY KEY (session=? AND path=?)");
+        assert_eq!(schema::plan(HAS_LINKS), "SEARCH node USING COVERING INDEX node_link (session=?)");
+    }
 }
