@@ -24,9 +24,10 @@ pub(super) const FILLER: &str = "many_files";
 
 /// Builds all that is compared.
 pub(super) fn build() -> anyhow::Result<()> {
-    let mut server = run::cargo();
-    server.args(["build", "--release", "--package", "sessile", "--bins", "--examples"]);
-    run::run(&mut server)?;
+    // One after the other: the dependencies of tests, which examples may use too, are none of the server's.
+    for what in ["--bins", "--examples"] {
+        run::run(run::cargo().args(["build", "--release", "--package", "sessile", what]))?;
+    }
     let mut guest = run::cargo();
     guest.args(["build", "--manifest-path", "tests/guests/Cargo.toml", "--bin", MODULE, "--bin", FILLER]);
     run::run(guest.args(["--profile", "guest", "--target", "wasm32-wasip1", "--target-dir", "target/guests"]))

@@ -11,6 +11,7 @@ use std::io::Read as _;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::time::Duration;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use anyhow::bail;
@@ -19,6 +20,8 @@ use serde_json::Value;
 
 /// No request of the bench takes longer, not even the upload of the large file.
 const TIMEOUT: Duration = Duration::from_secs(300);
+/// The server ends a connection on which nothing comes for 10 seconds.
+const IDLE_MAX: Duration = Duration::from_secs(5);
 
 /// Where a server is and what opens it.
 #[derive(Clone)]
@@ -32,6 +35,7 @@ pub(super) struct Door {
 pub(super) struct Connection {
     stream: BufReader<TcpStream>,
     door: Door,
+    used_at: Instant,
     line: String,
 }
 
@@ -43,10 +47,15 @@ pub(super) struct Answer {
 
 impl Door {
     pub(super) fn open(&self) -> anyhow::Result<Connection> {
+        let stream = BufReader::new(self.connect()?);
+        Ok(Connection { stream, door: self.clone(), used_at: Instant::now(), line: String::new() })
+    }
+
+    fn connect(&self) -> anyhow::Result<TcpStream> {
         let stream = TcpStream::connect(&self.address).with_context(|| format!("cannot reach {}", self.address))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
-        Ok(Connection { stream: BufReader::new(stream), door: self.clone(), line: String::new() })
+        Ok(stream)
     }
 }
 
@@ -54,6 +63,7 @@ impl Connection {
     /// Sends a request, whose further header lines each end in CR LF, and reads
     /// the whole answer.
     pub(super) fn send(&mut self, what: &str, headers: &str, body: &[u8]) -> anyhow::Result<Answer> {
+        self.wake()?;
         let mut request = self.head(what, headers, body.len() as u64);
         request.extend_from_slice(body);
         self.stream.get_mut().write_all(&request)?;
@@ -67,6 +77,7 @@ impl Connection {
         (pieces, bytes): (u64, usize),
         mut piece: impl FnMut(u64, &mut [u8]),
     ) -> anyhow::Result<Answer> {
+        self.wake()?;
         let head = self.head(what, "", pieces * bytes as u64);
         self.stream.get_mut().write_all(&head)?;
         let mut buffer = vec![0; bytes];
@@ -82,6 +93,14 @@ impl Connection {
         let headers = format!("Content-Type: application/json\r\n{headers}");
         let answer = self.send(what, &headers, &serde_json::to_vec(body)?)?.good(what)?;
         serde_json::from_slice(&answer.body).with_context(|| format!("{what} was not answered with JSON"))
+    }
+
+    /// Makes sure that the server still listens, after a pause.
+    fn wake(&mut self) -> anyhow::Result<()> {
+        if self.used_at.elapsed() > IDLE_MAX {
+            self.stream = BufReader::new(self.door.connect()?);
+        }
+        Ok(())
     }
 
     fn head(&self, what: &str, headers: &str, length: u64) -> Vec<u8> {
@@ -111,6 +130,7 @@ impl Connection {
         } else {
             self.read_bytes(&mut body, length)?;
         }
+        self.used_at = Instant::now();
         Ok(Answer { status, body })
     }
 

@@ -15,7 +15,7 @@ use crate::bench::measure::Samples;
 use crate::bench::report::Row;
 use crate::tell;
 
-const ROUNDS: usize = 40;
+const ROUNDS: usize = 20;
 const JOBS_PER_ROUND: usize = 25;
 
 const SMALL_BYTES: u64 = 64 << 10;
