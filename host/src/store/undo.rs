@@ -136,7 +136,8 @@ pub(super) fn roll_back_all(db: &Connection) -> Result<usize, StoreError> {
 }
 
 /// What is true and began after the commit ends; what was true then and ended
-/// begins again.
+/// begins again. (`+` keeps SQLite to the few rows that ended, since nearly all
+/// began before.)
 fn revert(mut edit: Edit<'_>, to: u64, now: Timestamp) -> Result<Undone, StoreError> {
     if edit.session.uncommitted {
         return Err(Refused::Uncommitted.into());
@@ -146,16 +147,16 @@ fn revert(mut edit: Edit<'_>, to: u64, now: Timestamp) -> Result<Undone, StoreEr
     let (to, number) = (rows::stored(to), edit.number());
     let part = params![edit.key(), to];
     let paths = "SELECT path FROM node WHERE session = ?1 AND until = 0 AND since > ?2
-                 UNION SELECT path FROM node WHERE session = ?1 AND until > 0 AND until > ?2 AND since <= ?2";
+                 UNION SELECT path FROM node WHERE session = ?1 AND until > 0 AND until > ?2 AND +since <= ?2";
     let places = places(edit.db, paths, part)?;
     let part = params![edit.key(), to, number];
     let ends = "UPDATE chunk SET until = ?3 WHERE session = ?1 AND until = 0 AND since > ?2 RETURNING length, blob";
     let ends = blobs::bytes(edit.db, ends, part)?;
     edit.tip.past(ends);
-    blobs::share(edit.db, "session = ?1 AND until > 0 AND until > ?2 AND since <= ?2", params![edit.key(), to])?;
+    blobs::share(edit.db, "session = ?1 AND until > 0 AND until > ?2 AND +since <= ?2", params![edit.key(), to])?;
     let begins = "INSERT INTO chunk (session, file, idx, until, since, length, hash, blob)
                   SELECT session, file, idx, 0, ?3, length, hash, blob FROM chunk
-                  WHERE session = ?1 AND until > 0 AND until > ?2 AND since <= ?2
+                  WHERE session = ?1 AND until > 0 AND until > ?2 AND +since <= ?2
                   RETURNING length, blob";
     let begins = blobs::bytes(edit.db, begins, part)?;
     edit.tip.stored(begins);
@@ -164,13 +165,13 @@ fn revert(mut edit: Edit<'_>, to: u64, now: Timestamp) -> Result<Undone, StoreEr
             "UPDATE node SET until = ?3 WHERE session = ?1 AND until = 0 AND since > ?2",
             "INSERT INTO node (session, path, until, since, file, kind, size_bytes, modified_ns, stamp, target)
              SELECT session, path, 0, ?3, file, kind, size_bytes, modified_ns, stamp, target FROM node
-             WHERE session = ?1 AND until > 0 AND until > ?2 AND since <= ?2",
+             WHERE session = ?1 AND until > 0 AND until > ?2 AND +since <= ?2",
         ),
         (
             "UPDATE param SET until = ?3 WHERE session = ?1 AND until = 0 AND since > ?2",
             "INSERT INTO param (session, name, until, since, value)
              SELECT session, name, 0, ?3, value FROM param
-             WHERE session = ?1 AND until > 0 AND until > ?2 AND since <= ?2",
+             WHERE session = ?1 AND until > 0 AND until > ?2 AND +since <= ?2",
         ),
     ] {
         rows::change(edit.db, ends, part)?;
