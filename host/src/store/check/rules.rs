@@ -18,7 +18,8 @@ pub(super) fn all() -> impl Iterator<Item = &'static Rule> {
 }
 
 /// Files and their pieces, at each commit that is kept and in the open transaction.
-/// A row is looked at as of the first commit that is kept and has it.
+/// A row is looked at as of the first commit that is kept and has it. (`0 +` keeps
+/// SQLite from the index by commit, in which a whole session is one entry.)
 const CONTENT: &[Rule] = &[
     (
         "SELECT 'blob ' || id AS what FROM blob WHERE id NOT IN (SELECT blob FROM chunk WHERE blob IS NOT NULL)",
@@ -31,7 +32,8 @@ const CONTENT: &[Rule] = &[
              (SELECT count(*), coalesce(sum(length), 0),
                   coalesce(sum(length <> min({piece}, size_bytes - idx * {piece})), 0)
               FROM chunk WHERE chunk.session = key AND chunk.file = node.file
-                  AND chunk.since <= max(node.since, oldest) AND (chunk.until = 0 OR chunk.until > max(node.since, oldest)))",
+                  AND 0 + chunk.since <= max(node.since, oldest)
+                  AND (chunk.until = 0 OR chunk.until > max(node.since, oldest)))",
         "its pieces do not make up what it is on record as",
     ),
     (
@@ -44,7 +46,7 @@ const CONTENT: &[Rule] = &[
          WHERE path LIKE '%/%' AND (until = 0 OR until > oldest) AND NOT EXISTS (SELECT 1 FROM node AS outer
              WHERE outer.session = key AND outer.kind = 'directory'
                  AND outer.path = rtrim(rtrim(inner.path, replace(inner.path, '/', '')), '/')
-                 AND outer.since <= max(inner.since, oldest)
+                 AND 0 + outer.since <= max(inner.since, oldest)
                  AND (outer.until = 0 OR outer.until > max(inner.since, oldest)))",
         "it lies in no directory",
     ),
