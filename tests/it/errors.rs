@@ -73,6 +73,7 @@ async fn a_wrong_request_is_told_the_field_and_the_value() {
         (post("/v1/sessions", json!({"params": {"a": 1}})), &[]),
         (post("/v1/sessions", json!([])), &[]),
         (post("/v1/sessions", json!({"limits": [5, 6]})), &["expected a map"]),
+        (post("/v1/sessions", json!({"from": ["here", 0]})), &["expected a map"]),
         (post("/v1/jobs", json!({"module": "hello", "limits": [1_000, 1_000]})), &["expected a map"]),
         (post("/v1/jobs", json!({})), &["module"]),
         (post("/v1/jobs", json!({"module": "hello", "arg": []})), &["arg"]),

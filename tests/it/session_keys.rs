@@ -58,7 +58,7 @@ async fn r28_every_accepted_request_hands_out_a_new_key() {
     let server = TestServer::start().await;
     let (session, mut key) = vault(&server).await;
     let mut seen = vec![key.clone()];
-    let requests: [(Method, String, Value, &str); 7] = [
+    let requests: [(Method, String, Value, &str); 8] = [
         (Method::POST, "/v1/jobs".to_owned(), hello("one"), "json"),
         (Method::PUT, session.path("/params/p"), json!("v"), "text"),
         (Method::PATCH, session.path("/params"), json!({"q": "w"}), "json"),
@@ -66,6 +66,7 @@ async fn r28_every_accepted_request_hands_out_a_new_key() {
         (Method::PUT, session.path("/files/b.txt"), json!("2"), "text"),
         (Method::DELETE, session.path("/files/b.txt"), Value::Null, "none"),
         (Method::PATCH, session.path(""), json!({"idle_timeout_s": 600}), "json"),
+        (Method::POST, session.path("/revert"), json!({"to": 0}), "json"),
     ];
     for (method, path, body, kind) in requests {
         let answer = send(&server, method, &path, &key, |request| match kind {
@@ -83,8 +84,13 @@ async fn r28_every_accepted_request_hands_out_a_new_key() {
     let mut body = hello("two");
     body["session_key"] = json!(key);
     let answer = submit(&server, &body, "").await.expect(202);
-    let _ = submit(&server, &hello("three"), &handed(&answer)).await.expect(202);
+    let third = submit(&server, &hello("three"), &handed(&answer)).await.expect(202);
     let _ = submit(&server, &body, "sek_0").await.refused(400, "invalid-request");
+    let revert = |key: &str| json!({"to": 0, "session_key": key});
+    let stale = server.post(&session.path("/revert"), &revert(&key)).await;
+    let _ = stale.refused(409, "session-key-mismatch");
+    let newest = handed(&submit(&server, &hello("four"), &handed(&third)).await.expect(202));
+    let _ = handed(&server.post(&session.path("/revert"), &revert(&newest)).await.expect(200));
 }
 
 #[tokio::test]

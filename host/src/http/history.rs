@@ -13,9 +13,11 @@ use crate::http::auth::require;
 use crate::http::files;
 use crate::http::problem::Problem;
 use crate::http::session_keys::accepted;
+use crate::http::session_keys::shown_key;
 use crate::http::session_keys::visit;
 use crate::http::session_view::SessionView;
 use crate::http::sessions::named_session;
+use crate::http::sessions::session_id;
 use crate::http::sessions::with_session_id;
 use crate::http::wire::Json;
 use crate::http::wire::ListView;
@@ -145,6 +147,7 @@ pub(super) async fn file(
 #[serde(deny_unknown_fields)]
 pub(super) struct RevertForm {
     to: u64,
+    session_key: Option<String>,
 }
 
 /// `POST …/revert`: the session is what it was at a commit, as a new one.
@@ -156,7 +159,8 @@ pub(super) async fn revert(
     Json(form): Json<RevertForm>,
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
-    let visit = visit(&service, &caller, &id, &headers).await?;
+    let shown = shown_key(&headers, form.session_key.as_deref())?;
+    let visit = service.visit(&caller.owner, &session_id(&id)?, shown.as_ref()).await?;
     let session = service.revert(&visit, form.to).await?;
     Ok(changed(&service, &visit, &session))
 }

@@ -9,6 +9,7 @@ use serde::Deserializer;
 use serde::Serialize;
 
 use crate::http::problem::Problem;
+use crate::http::wire::maybe_object;
 use crate::http::wire::object;
 use crate::ids::SessionId;
 use crate::limits;
@@ -39,6 +40,7 @@ pub(super) struct SessionForm {
     limits: LimitsForm,
     #[serde(deserialize_with = "object")]
     history: HistoryForm,
+    #[serde(deserialize_with = "maybe_object")]
     from: Option<ForkForm>,
 }
 

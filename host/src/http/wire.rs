@@ -187,6 +187,17 @@ where
     serde_json::from_value(serde_json::Value::Object(object)).map_err(serde::de::Error::custom)
 }
 
+/// The same where there may be `null` in its place.
+pub(super) fn maybe_object<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let object: Option<serde_json::Map<_, _>> = Option::deserialize(from)?;
+    let read = object.map(|object| serde_json::from_value(serde_json::Value::Object(object)));
+    read.transpose().map_err(serde::de::Error::custom)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
