@@ -26,6 +26,9 @@ async fn r26a_a_dry_run_answers_with_its_output_and_what_it_would_have_changed()
         });
         assert_eq!(job.json["changes"], expected);
         assert_eq!(job.look().await.json["changes"], expected);
+        // A list of such jobs could have no end.
+        let listed = server.list("/v1/jobs").await;
+        assert!(listed.iter().all(|job| job["changes"].is_null()), "{listed:?}");
         assert_eq!((session.snapshot().await, session.show().await["commit"].clone()), before);
         // The next job finds nothing of it either, and is an ordinary one.
         let next = session.new_job(dress).args("read a read b read c get k".split(' ')).run().await.succeeded();

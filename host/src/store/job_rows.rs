@@ -200,14 +200,21 @@ fn over(db: &Connection, row: &Row<'_>) -> Result<Over, StoreError> {
     Ok(Over { id: rows::parsed(row, "id")?, digest: rows::digest(row, "digest")?, session })
 }
 
-/// A row of `job`, with its labels.
+/// A row of `job`, with all that belongs to it.
 pub(super) fn job(db: &Connection, row: &Row<'_>) -> Result<Job, StoreError> {
+    let job = listed(db, row)?;
+    let has_changes = job.dry_run && job.state == JobState::Succeeded;
+    let changes = has_changes.then(|| changes(db, job.seq)).transpose()?;
+    Ok(Job { changes, ..job })
+}
+
+/// The same for a list, which leaves out what a dry run would have changed: each
+/// job may have tens of thousands of them.
+pub(super) fn listed(db: &Connection, row: &Row<'_>) -> Result<Job, StoreError> {
     let seq = JobSeq(row.get("seq")?);
     let started_at: Option<i64> = row.get("started_at")?;
     let ended_at: Option<i64> = row.get("ended_at")?;
     let state = rows::word_of(row, "state", &JobState::ALL, JobState::word)?;
-    let dry_run: bool = row.get("dry_run")?;
-    let has_changes = dry_run && state == JobState::Succeeded;
     Ok(Job {
         seq,
         id: rows::parsed(row, "id")?,
@@ -222,8 +229,8 @@ pub(super) fn job(db: &Connection, row: &Row<'_>) -> Result<Job, StoreError> {
         state,
         outcome: outcome(row, state)?,
         result: row.get("result")?,
-        dry_run,
-        changes: has_changes.then(|| changes(db, seq)).transpose()?,
+        dry_run: row.get("dry_run")?,
+        changes: None,
         attempt: rows::small(row, "attempt")?,
         limits: limits(row)?,
         labels: labels(db, seq)?,

@@ -114,7 +114,7 @@ impl Store {
         self.read(move |db| rows::one(db, find, [seq.0], |row| job_rows::job(db, row))).await
     }
 
-    /// The owner's jobs, newest first.
+    /// The owner's jobs, newest first, each without what it would have changed.
     pub async fn jobs(&self, owner: &Owner, filter: JobFilter, page: PageOf) -> Result<Page<Job>, StoreError> {
         let owner = owner.clone();
         self.read(move |db| {
@@ -255,5 +255,5 @@ fn list(db: &Connection, owner: &Owner, filter: &JobFilter, page: &PageOf) -> Re
     }
     sql.push_str(" ORDER BY seq DESC LIMIT ?");
     values.push(&rows_wanted);
-    rows::all(db, &sql, values.as_slice(), |row| job_rows::job(db, row))
+    rows::all(db, &sql, values.as_slice(), |row| job_rows::listed(db, row))
 }
