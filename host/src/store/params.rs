@@ -74,10 +74,16 @@ impl Store {
     }
 }
 
+/// All parameters of a session in a view. In two parts, so that what is past before
+/// it is not looked at: each job begins with this.
+const IN_VIEW: &str = "SELECT name, value FROM param WHERE session = ?1 AND until = 0 AND since <= ?2
+                       UNION ALL
+                       SELECT name, value FROM param WHERE session = ?1 AND until > ?2 AND since <= ?2";
+
 /// All parameters of a session.
 pub(super) fn load(db: &Connection, key: SessionKey, view: View) -> Result<ParamMap, StoreError> {
-    let list = "SELECT name, value FROM param WHERE session = ?1 AND since <= ?2 AND (until = 0 OR until > ?2)";
-    let pairs = rows::all(db, list, params![key.0, view.bound()], |row| Ok((row.get("name")?, row.get("value")?)))?;
+    let values = params![key.0, view.bound()];
+    let pairs = rows::all(db, IN_VIEW, values, |row| Ok((row.get("name")?, row.get("value")?)))?;
     Ok(BTreeMap::from_iter(pairs))
 }
 
@@ -89,4 +95,18 @@ pub(super) fn begin(db: &Connection, key: SessionKey, changes: &ParamChanges) ->
         rows::change(db, set, params![key.0, name, value])?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema;
+
+    #[test]
+    fn r26_parameters_that_are_past_cost_a_job_nothing() {
+        let steps = schema::plan(IN_VIEW);
+        for part in ["(session=? AND until=?)", "(session=? AND until>?)"] {
+            assert!(steps.contains(&format!("SEARCH param USING PRIMARY KEY {part}")), "{steps}");
+        }
+    }
 }

@@ -134,9 +134,9 @@ CREATE TABLE param (
     until       INTEGER NOT NULL,
     since       INTEGER NOT NULL,
     value       TEXT NOT NULL,
-    PRIMARY KEY (session, name, until)
+    -- All of now lie together: each job takes them, however many are past.
+    PRIMARY KEY (session, until, name)
 ) WITHOUT ROWID;
-CREATE INDEX param_past ON param (session, until) WHERE until > 0;
 CREATE TABLE node (
     session     INTEGER NOT NULL,
     path        TEXT NOT NULL,
