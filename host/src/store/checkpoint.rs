@@ -91,13 +91,22 @@ fn work(carrier: &Carrier, wishes: &Receiver<()>) {
     while wishes.recv().is_ok() {
         carrier.carry_over();
     }
+    // The writer is gone, so this is the end: whoever copies the database finds all of it in one file.
+    carrier.carry(schema::fold_log);
 }
 
 impl Carrier {
-    /// One at a time, since the database lets nobody wait for another's checkpoint.
     fn carry_over(&self) {
+        self.carry(schema::checkpoint);
+    }
+
+    /// One at a time, since the database lets nobody wait for another's checkpoint.
+    fn carry(&self, over: impl FnOnce(&Connection) -> Result<(), StoreError>) {
         let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
-        match schema::checkpoint(&db) {
+        if self.poisoned.load(Ordering::Acquire) {
+            return;
+        }
+        match over(&db) {
             Ok(()) => (),
             Err(StoreError::Poisoned) => {
                 self.poisoned.store(true, Ordering::Release);

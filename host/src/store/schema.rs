@@ -340,6 +340,12 @@ pub(super) fn checkpoint(db: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Carries over all of the log and empties it, unless a reader is still there.
+pub(super) fn fold_log(db: &Connection) -> Result<(), StoreError> {
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    Ok(())
+}
+
 /// How a query goes about its work, in SQLite's words; for tests that demand
 /// an index.
 #[cfg(test)]

@@ -95,6 +95,16 @@ const DAMAGES: &[Damage] = &[
 ];
 
 #[tokio::test]
+async fn a_server_that_stops_leaves_no_log_behind() {
+    let mut server = TestServer::start().await;
+    let _ = server.new_session().with_file("f", "x").await;
+    server.ask_to_stop();
+    assert!(server.stopped().await.success());
+    let log = server.data().join("truth.sqlite3-wal");
+    assert_eq!(std::fs::metadata(&log).map_or(0, |found| found.len()), 0);
+}
+
+#[tokio::test]
 async fn each_kind_of_damage_has_a_name() {
     let mut server = TestServer::start().await;
     store::fill(&server).await;
