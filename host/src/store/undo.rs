@@ -9,11 +9,14 @@ use rusqlite::Connection;
 use rusqlite::params;
 
 use crate::clock::Timestamp;
+use crate::model::entry::EntryKind;
 use crate::model::history::Cause;
 use crate::model::history::TransactionMode;
+use crate::model::path::SessionPath;
 use crate::model::session::Session;
 use crate::model::session::SessionKey;
 use crate::model::touched::Extent;
+use crate::model::touched::Pieces;
 use crate::model::touched::Places;
 use crate::store::Store;
 use crate::store::blobs;
@@ -94,8 +97,8 @@ pub(super) fn must_be_explicit(session: &Session) -> Result<(), Refused> {
 /// ended with it goes on.
 pub(super) fn roll_back(mut edit: Edit<'_>, now: Timestamp) -> Result<Undone, StoreError> {
     let part = params![edit.key(), edit.number()];
-    let paths = "SELECT path FROM node WHERE session = ?1 AND since = ?2
-                 UNION SELECT path FROM node WHERE session = ?1 AND until > 0 AND until = ?2";
+    let paths = "SELECT path, kind FROM node WHERE session = ?1 AND since = ?2
+                 UNION ALL SELECT path, kind FROM node WHERE session = ?1 AND until > 0 AND until = ?2";
     let places = places(edit.db, paths, part)?;
     let gone = "DELETE FROM chunk WHERE session = ?1 AND since = ?2 RETURNING length, blob";
     let freed = blobs::let_go(edit.db, gone, part)?;
@@ -109,7 +112,7 @@ pub(super) fn roll_back(mut edit: Edit<'_>, now: Timestamp) -> Result<Undone, St
             "UPDATE node SET until = 0 WHERE session = ?1 AND until > 0 AND until = ?2",
         ),
         (
-            "DELETE FROM param WHERE session = ?1 AND since = ?2",
+            "DELETE FROM param WHERE session = ?1 AND until = 0 AND since = ?2",
             "UPDATE param SET until = 0 WHERE session = ?1 AND until > 0 AND until = ?2",
         ),
     ] {
@@ -146,8 +149,9 @@ fn revert(mut edit: Edit<'_>, to: u64, now: Timestamp) -> Result<Undone, StoreEr
     let target = commits::by_number(edit.db, edit.session.key, to)?;
     let (to, number) = (rows::stored(to), edit.number());
     let part = params![edit.key(), to];
-    let paths = "SELECT path FROM node WHERE session = ?1 AND until = 0 AND since > ?2
-                 UNION SELECT path FROM node WHERE session = ?1 AND until > 0 AND until > ?2 AND +since <= ?2";
+    let paths = "SELECT path, kind FROM node WHERE session = ?1 AND until = 0 AND since > ?2
+                 UNION ALL
+                 SELECT path, kind FROM node WHERE session = ?1 AND until > 0 AND until > ?2 AND +since <= ?2";
     let places = places(edit.db, paths, part)?;
     let part = params![edit.key(), to, number];
     let ends = "UPDATE chunk SET until = ?3 WHERE session = ?1 AND until = 0 AND since > ?2 RETURNING length, blob";
@@ -185,8 +189,7 @@ fn revert(mut edit: Edit<'_>, to: u64, now: Timestamp) -> Result<Undone, StoreEr
     Ok(Undone { edited: edit.store(trees, now)?, places })
 }
 
-/// Gives a new session what another holds as of a commit. Gives what that is,
-/// and takes in the store.
+/// Gives a new session what another holds as of a commit.
 pub(super) fn fork(db: &Connection, from: &Session, view: View, to: SessionKey) -> Result<(), StoreError> {
     let (source, bound) = (from.key.0, view.bound());
     let of = "session = ?1 AND since <= ?2 AND (until = 0 OR until > ?2)";
@@ -207,13 +210,25 @@ pub(super) fn fork(db: &Connection, from: &Session, view: View, to: SessionKey) 
     rows::change(db, params, part)?;
     let numbers = "UPDATE session SET stored_bytes = ?2,
                        next_file = (SELECT next_file FROM session WHERE key = ?3),
-                       step = (SELECT step FROM session WHERE key = ?3), tree_version = step
+                       step = (SELECT step FROM session WHERE key = ?3),
+                       tree_version = (SELECT step FROM session WHERE key = ?3)
                    WHERE key = ?1";
     rows::change(db, numbers, params![to.0, rows::stored(stored), source])?;
     Ok(())
 }
 
+/// Where rows that go and rows that come back lie. Of a directory that stays only
+/// the time differs; what lies in it has rows of its own, or is the same.
 fn places(db: &Connection, sql: &str, values: impl rusqlite::Params) -> Result<Places, StoreError> {
-    let paths = rows::all(db, sql, values, |row| rows::path(row, "path"))?;
-    Ok(paths.into_iter().map(|path| (path, Extent::Whole)).collect::<BTreeMap<_, _>>())
+    let mut found: BTreeMap<SessionPath, Vec<EntryKind>> = BTreeMap::new();
+    rows::all(db, sql, values, |row| {
+        let kind = rows::word_of(row, "kind", &EntryKind::ALL, EntryKind::word)?;
+        found.entry(rows::path(row, "path")?).or_default().push(kind);
+        Ok(())
+    })?;
+    let extent = |kinds: Vec<EntryKind>| match kinds[..] {
+        [EntryKind::Directory, EntryKind::Directory] => Extent::Pieces(Pieces::default()),
+        _ => Extent::Whole,
+    };
+    Ok(found.into_iter().map(|(path, kinds)| (path, extent(kinds))).collect())
 }

@@ -185,6 +185,37 @@ async fn r26a_a_revert_is_a_new_commit_that_holds_what_the_old_one_held() {
 }
 
 #[tokio::test]
+async fn r26_going_back_writes_no_neighbours_of_what_differs() {
+    use cap_std::fs::MetadataExt as _;
+    let kit = Kit::new().await;
+    let key = kit.made("s", TransactionMode::Explicit, None).await.unwrap().key;
+    let work = |name: &'static str| move |dir: &Dir| dir.write(name, "1").unwrap();
+    kit.job(key, "j1", &["d"], |dir| {
+        dir.create_dir("d").unwrap();
+        dir.write("d/stays", "1").unwrap();
+    })
+    .await;
+    kit.store.commit_transaction(key, now()).await.unwrap();
+    let stays = async || {
+        let draft = kit.begin(key).await;
+        let dir = draft.dir().unwrap();
+        let found = (dir.metadata("d/stays").unwrap().ino(), tree_of(&dir));
+        let times = draft.dir().unwrap().metadata("d").unwrap().modified().unwrap();
+        draft.roll_back(Touched::nowhere());
+        (found, times)
+    };
+    let before = stays().await;
+    kit.job(key, "j2", &["d/new"], work("d/new")).await;
+    kit.store.roll_back_transaction(key, now()).await.unwrap();
+    assert_eq!(stays().await, before);
+    kit.job(key, "j3", &["d/new"], work("d/new")).await;
+    kit.store.commit_transaction(key, now()).await.unwrap();
+    kit.store.revert(key, 1, now()).await.unwrap();
+    assert_eq!(stays().await, before);
+    kit.check().await;
+}
+
+#[tokio::test]
 async fn r26a_a_fork_shares_its_content_until_either_side_changes_it() {
     let kit = Kit::new().await;
     let key = kit.session("s").await.key;
