@@ -20,6 +20,8 @@ impl Service {
 
     /// One of them, and what it changed.
     pub async fn commit_changes(&self, session: &Session, number: u64) -> Result<(Commit, ChangeList), Refusal> {
+        // The list may be as large as a large file; a crowd of readers takes turns.
+        let _room = self.inner.reads.acquire().await.map_err(|_| Refusal::Internal)?;
         Ok(self.inner.store.commit_changes(session.key, number).await?)
     }
 
