@@ -123,6 +123,8 @@ pub const KEY_USE_GRAIN: Duration = Duration::from_secs(60);
 pub const HISTORY_DEFAULT: u32 = 10;
 /// Commits that a session may keep.
 pub const HISTORY_MAX: u32 = 1_000;
+/// What earlier commits may take of the smallest session; of others, what the session may hold.
+pub const HISTORY_BYTES_MIN: u64 = 64 << 10;
 /// The longest age of a commit that a session may ask for, ten years.
 pub const HISTORY_AGE_MAX: Duration = LIFETIME_MAX;
 

@@ -83,8 +83,8 @@ pub(super) fn by_number(db: &Connection, key: SessionKey, number: u64) -> Result
 
 /// Records the last commit of a session.
 pub(super) fn insert(db: &Connection, session: &Session, by: By<'_>) -> Result<(), StoreError> {
-    let insert = "INSERT INTO session_commit (session, number, at, cause, job, bytes, files)
-                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let insert = "INSERT INTO session_commit (session, number, at, cause, job, bytes, files, row_bytes)
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let values = params![
         session.key.0,
         rows::stored(session.commit),
@@ -93,8 +93,32 @@ pub(super) fn insert(db: &Connection, session: &Session, by: By<'_>) -> Result<(
         by.job.map(|job| job.as_str()),
         rows::stored(session.usage.bytes),
         rows::stored(session.usage.files),
+        row_bytes(db, session.key, session.commit)?,
     ];
     rows::change(db, insert, values).map(|_| ())
+}
+
+/// About what the rows take that one commit made past. A tenant must not be able to
+/// fill the disk with names, parameters and holes, which hold no bytes of files.
+fn row_bytes(db: &Connection, key: SessionKey, number: u64) -> Result<i64, StoreError> {
+    if number == 0 {
+        return Ok(0);
+    }
+    let sum = rows::one(db, ROW_BYTES, params![key.0, rows::stored(number)], |row| Ok(row.get("bytes")?))?;
+    Ok(sum.unwrap_or(0))
+}
+
+/// A row with its places in the indexes takes about a hundred bytes more than its texts.
+const ROW_BYTES: &str = "SELECT
+    (SELECT coalesce(sum(150 + 2 * octet_length(path)), 0) FROM node WHERE session = ?1 AND until > 0 AND until = ?2)
+    + (SELECT coalesce(sum(100 + octet_length(name) + octet_length(value)), 0) FROM param
+       WHERE session = ?1 AND until > 0 AND until = ?2)
+    + (SELECT 100 * count(*) FROM chunk WHERE session = ?1 AND until > 0 AND until = ?2) AS bytes";
+
+/// What all those rows take of a session's commits that are kept.
+pub(super) fn rows_past(db: &Connection, key: SessionKey) -> Result<u64, StoreError> {
+    let sum = "SELECT coalesce(sum(row_bytes), 0) AS bytes FROM session_commit WHERE session = ?1";
+    Ok(rows::one(db, sum, [key.0], |row| rows::number(row, "bytes"))?.unwrap_or(0))
 }
 
 /// The number of the first commit that a session's retention wants to keep.

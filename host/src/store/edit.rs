@@ -14,6 +14,7 @@ use rusqlite::params;
 use crate::clock::Timestamp;
 use crate::ids::JobId;
 use crate::limits::CHUNK_BYTES;
+use crate::limits::HISTORY_BYTES_MIN;
 use crate::model::history::Cause;
 use crate::model::history::TransactionMode;
 use crate::model::params::ParamChanges;
@@ -315,7 +316,10 @@ impl<'db> Edit<'db> {
         let kept = commits::first_kept(self.db, &self.session, now)?;
         self.forget_before(kept)?;
         // What is past may take as much as the session may hold, and no more.
-        while self.tip.past_bytes > self.session.limits.bytes && self.session.oldest_commit < self.session.commit {
+        let most = self.session.limits.bytes.max(HISTORY_BYTES_MIN);
+        while self.session.oldest_commit < self.session.commit
+            && self.tip.past_bytes + commits::rows_past(self.db, self.session.key)? > most
+        {
             self.forget_before(self.session.oldest_commit + 1)?;
         }
         Ok(())

@@ -123,6 +123,7 @@ CREATE TABLE session_commit (
     job          TEXT,                        -- the id of the job that made it
     bytes        INTEGER NOT NULL,            -- what the session holds as of it
     files        INTEGER NOT NULL,
+    row_bytes    INTEGER NOT NULL,            -- about what the rows take that it made past, without blobs
     PRIMARY KEY (session, number)
 ) WITHOUT ROWID;
 

@@ -38,8 +38,8 @@ pub(super) fn from_1(db: &Connection) -> Result<(), StoreError> {
          -- A number that was given is never given again, also if its session is gone.
          DELETE FROM sqlite_sequence WHERE name = 'session';
          INSERT INTO sqlite_sequence (name, seq) SELECT 'session', seq FROM sqlite_sequence WHERE name = 'session_1';
-         INSERT INTO session_commit (session, number, at, cause, bytes, files)
-         SELECT key, version, last_used_at, 'upgraded', used_bytes, used_files FROM session_1;
+         INSERT INTO session_commit (session, number, at, cause, bytes, files, row_bytes)
+         SELECT key, version, last_used_at, 'upgraded', used_bytes, used_files, 0 FROM session_1;
          INSERT INTO param (session, name, until, since, value)
          SELECT session, name, 0, version, value FROM param_1 JOIN session_1 ON key = session;
          INSERT INTO node (session, path, until, since, file, kind, size_bytes, modified_ns, stamp, target)

@@ -341,3 +341,25 @@ async fn r26_a_hole_takes_no_bytes_and_reads_as_zeros() {
     assert_eq!(kit.begin(key).await.dir().unwrap().read("sparse").unwrap(), expected);
     kit.check().await;
 }
+
+/// R33: names and parameters hold no bytes of files, and fill the disk all the same.
+#[tokio::test]
+async fn r33_what_is_past_is_bounded_also_if_it_is_no_content() {
+    let kit = Kit::new().await;
+    let key = kit.limited_session("s", SessionLimits { bytes: limits::HISTORY_BYTES_MIN, files: 100 }).await.key;
+    for number in 0..9 {
+        kit.set(key, "k", Some(&number.to_string().repeat(20_000))).await;
+        kit.check().await;
+    }
+    assert_eq!(kit.numbers(key).await, [9, 8, 7]);
+    for number in 10..19_u8 {
+        let name = |number: u8| format!("{}-{number}", "n".repeat(200));
+        kit.job(key, &format!("j{number}"), &[&name(number - 1), &name(number)], |dir| {
+            dir.create_dir(name(number)).unwrap();
+            drop(dir.remove_dir(name(number - 1)));
+        })
+        .await;
+    }
+    assert_eq!(kit.numbers(key).await.len(), 10);
+    kit.check().await;
+}
