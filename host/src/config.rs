@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::engine::CompileLimits;
 use crate::limits;
 use crate::queue::admission::UnknownSessions;
 
@@ -40,6 +41,8 @@ pub struct Config {
     pub work: Option<PathBuf>,
     /// What working copies may hold together in memory.
     pub work_bytes_max: u64,
+    /// What compiling one module may take.
+    pub compile: CompileLimits,
     pub log: LogFormat,
 }
 
@@ -90,11 +93,14 @@ struct Layer {
     reply_timeout_ms: Option<u64>,
     work: Option<PathBuf>,
     work_bytes_max: Option<u64>,
+    compile_memory_bytes_max: Option<u64>,
+    compile_cpu_s_max: Option<u64>,
+    compile_wall_s_max: Option<u64>,
     log: Option<LogFormat>,
 }
 
 /// The settings by name, and whether their value is a number.
-const SETTINGS: [(&str, bool); 11] = [
+const SETTINGS: [(&str, bool); 14] = [
     ("data", false),
     ("listen", false),
     ("slots", true),
@@ -105,6 +111,9 @@ const SETTINGS: [(&str, bool); 11] = [
     ("reply_timeout_ms", true),
     ("work", false),
     ("work_bytes_max", true),
+    ("compile_memory_bytes_max", true),
+    ("compile_cpu_s_max", true),
+    ("compile_wall_s_max", true),
     ("log", false),
 ];
 
@@ -139,6 +148,7 @@ impl Config {
 
     fn resolve(flags: &Flags, layer: Layer) -> Result<Config, ConfigError> {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+        let compile = compile_limits(&layer)?;
         let config = Config {
             data: flags.data.clone().or(layer.data).unwrap_or_else(|| "sessile-data".into()),
             listen: flags.listen.or(layer.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7777))),
@@ -169,6 +179,7 @@ impl Config {
                 1,
                 3_600_000,
             )?),
+            compile,
             work: layer.work,
             work_bytes_max: layer.work_bytes_max.unwrap_or(1 << 30),
             log: layer.log.unwrap_or_default(),
@@ -230,9 +241,29 @@ impl Layer {
             reply_timeout_ms: self.reply_timeout_ms.or(below.reply_timeout_ms),
             work: self.work.or(below.work),
             work_bytes_max: self.work_bytes_max.or(below.work_bytes_max),
+            compile_memory_bytes_max: self.compile_memory_bytes_max.or(below.compile_memory_bytes_max),
+            compile_cpu_s_max: self.compile_cpu_s_max.or(below.compile_cpu_s_max),
+            compile_wall_s_max: self.compile_wall_s_max.or(below.compile_wall_s_max),
             log: self.log.or(below.log),
         }
     }
+}
+
+fn compile_limits(layer: &Layer) -> Result<CompileLimits, ConfigError> {
+    let default = CompileLimits::default();
+    let seconds = |name, set: Option<u64>, otherwise: Duration| {
+        in_range(name, set.unwrap_or(otherwise.as_secs()), 1, 86_400).map(Duration::from_secs)
+    };
+    Ok(CompileLimits {
+        memory_bytes_max: in_range(
+            "compile_memory_bytes_max",
+            layer.compile_memory_bytes_max.unwrap_or(default.memory_bytes_max),
+            limits::COMPILE_MEMORY_BYTES_MIN,
+            1 << 40,
+        )?,
+        cpu_max: seconds("compile_cpu_s_max", layer.compile_cpu_s_max, default.cpu_max)?,
+        wall_max: seconds("compile_wall_s_max", layer.compile_wall_s_max, default.wall_max)?,
+    })
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -274,6 +305,7 @@ mod tests {
     fn a_wrong_setting_stops_the_start_with_its_name() {
         check_refused(Flags::default(), &[("SESSILE_SLOTS", "many")], "`SESSILE_SLOTS`");
         check_refused(Flags::default(), &[("SESSILE_SLOTS", "0")], "`slots` is 0");
+        check_refused(Flags::default(), &[("SESSILE_COMPILE_WALL_S_MAX", "0")], "`compile_wall_s_max` is 0");
         check_refused(Flags::default(), &[("SESSILE_SWEEP_INTERVAL_MS", "5001")], "from 10 to 5000");
         check_refused(Flags::default(), &[("SESSILE_UNKNOWN_SESSIONS", "maybe")], "`SESSILE_UNKNOWN_SESSIONS`");
         let file = tempfile::NamedTempFile::new().unwrap();

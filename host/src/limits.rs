@@ -138,6 +138,20 @@ pub const ATTEMPTS_MAX: u32 = 3;
 pub const WRITES_WAITING_MAX: usize = 8_192;
 /// Units that the writer gathers into one commit.
 pub const WRITES_PER_COMMIT_MAX: usize = 512;
+/// What compiling one module may map, unless configured: a 24 MB compiler of a real language takes 672 MB.
+pub const COMPILE_MEMORY_BYTES_DEFAULT: u64 = 2 << 30;
+/// Less than this, and the compiler itself does not start.
+pub const COMPILE_MEMORY_BYTES_MIN: u64 = 256 << 20;
+/// Processor time of one compilation, unless configured: CPython takes 11 s, that compiler 47.
+pub const COMPILE_CPU_DEFAULT: Duration = Duration::from_secs(120);
+/// How long one compilation may take, unless configured.
+pub const COMPILE_WALL_DEFAULT: Duration = Duration::from_secs(120);
+/// Threads of one compilation. Each reserves addresses, which are counted as its memory.
+pub const COMPILE_THREADS_MAX: usize = 4;
+/// Modules of one tenant that may wait to be compiled.
+pub const COMPILES_WAITING_MAX: usize = 16;
+/// Compiled code is two to four times as large as the module.
+pub const ARTEFACT_BYTES_MAX: u64 = 512 << 20;
 /// Modules kept loaded: each holds mappings of its code, and the kernel allows 65,530.
 pub const MODULES_LOADED_MAX: usize = 1_000;
 

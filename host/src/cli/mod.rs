@@ -16,6 +16,7 @@ use clap::Parser;
 use clap::Subcommand;
 
 use crate::config::Flags;
+use crate::engine;
 
 /// Runs WebAssembly jobs in sessions, one transaction per job.
 #[derive(Parser)]
@@ -76,6 +77,9 @@ enum Verb {
         #[arg(long, value_name = "DIR")]
         data: PathBuf,
     },
+    /// What the server starts to compile a module.
+    #[command(hide = true)]
+    CompileChild { words: Vec<String> },
 }
 
 /// Does what the command line says.
@@ -87,6 +91,7 @@ pub fn run() -> ExitCode {
         Verb::Check { data } => check::check(&data),
         Verb::Backup { data, to } => backup::back_up(&data, &to),
         Verb::Restore { from, data } => backup::restore(&from, &data),
+        Verb::CompileChild { words } => engine::compile_child(&words),
     }
 }
 

@@ -83,7 +83,7 @@ fn start_and_serve(config: Config) -> Result<(), ServeError> {
     })?;
     let place = store.work_place();
     tracing::info!(path = ?place.path, bytes_max = place.bytes_max, "working copies: {}", place.why);
-    let engine = Engine::start(EngineConfig { slots: config.slots })?;
+    let engine = Engine::start(EngineConfig { slots: config.slots, compile: config.compile })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("http")

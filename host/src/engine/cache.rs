@@ -159,7 +159,7 @@ impl Kept {
 }
 
 impl Shelf {
-    fn new(engine: &wasmtime::Engine) -> wasmtime::Result<Self> {
+    pub(super) fn new(engine: &wasmtime::Engine) -> wasmtime::Result<Self> {
         Ok(Self {
             engine: engine.clone(),
             core: imports::core_linker(engine)?,

@@ -44,8 +44,7 @@ impl Engines {
         let mut config = tunables();
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
         let pooling = wasmtime::Engine::new(&config)?;
-        config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
-        let on_demand = wasmtime::Engine::new(&config)?;
+        let on_demand = on_demand()?;
         let fingerprint = fingerprint(&pooling);
         if fingerprint != self::fingerprint(&on_demand) {
             return Err(wasmtime::Error::msg("the two engines do not take the same artefacts"));
@@ -56,6 +55,13 @@ impl Engines {
     pub(super) fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
+}
+
+/// An engine that reserves nothing until an instance needs it.
+pub(super) fn on_demand() -> wasmtime::Result<wasmtime::Engine> {
+    let mut config = tunables();
+    config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    wasmtime::Engine::new(&config)
 }
 
 /// What both engines share; all of it goes into the artefacts.
@@ -112,7 +118,8 @@ impl Hasher for Sha {
     }
 }
 
-fn fingerprint(engine: &wasmtime::Engine) -> String {
+/// See [`Engine::fingerprint`](crate::engine::Engine::fingerprint).
+pub(super) fn fingerprint(engine: &wasmtime::Engine) -> String {
     let mut hasher = Sha(Sha256::new());
     // The full version of Wasmtime is part of this; the check at loading sees only the major one.
     engine.precompile_compatibility_hash().hash(&mut hasher);

@@ -1,7 +1,7 @@
 //! The engine: runs one guest on one slot and gives back what it did.
 //!
 //! Comes in: a [`RunOrder`] with an open directory handle and a copy of the
-//! parameters; and module bytes, to look at and to compile.
+//! parameters; module bytes, to look at; and modules in files, to compile.
 //! Goes out: [`Ran`], with how it ended and what it may have changed.
 //!
 //! Promise: a guest reaches its directory and its own job, and nothing else;
@@ -16,6 +16,7 @@ mod output;
 mod pipe;
 mod stdio;
 mod module;
+mod compiler;
 mod config;
 mod cache;
 mod slots;
@@ -31,6 +32,9 @@ mod imports;
 mod tests;
 
 pub use self::cache::Program;
+pub use self::compiler::CompileError;
+pub use self::compiler::CompileLimits;
+pub use self::compiler::CompileOrder;
 pub use self::live::Live;
 pub use self::module::BadModule;
 pub use self::module::Inspected;
@@ -52,7 +56,6 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::ids::Digest;
-use crate::model::module::ModuleKind;
 
 use self::cache::Cache;
 use self::config::Engines;
@@ -64,6 +67,14 @@ use self::time::Ticker;
 pub struct EngineConfig {
     /// How many guests can run at once; each has a thread of its own.
     pub slots: usize,
+    /// What the compilation of one module may take.
+    pub compile: CompileLimits,
+}
+
+/// What the process does that [`Engine::compile`] starts, with the words of its
+/// command line. Not for people.
+pub fn compile_child(words: &[String]) -> std::process::ExitCode {
+    compiler::child::live(words)
 }
 
 /// Why the engine does not start. Nothing can run without it.
@@ -86,6 +97,7 @@ struct Inner {
     slots: Slots,
     cache: Arc<Cache>,
     engines: Engines,
+    compile: CompileLimits,
     _ticker: Ticker,
 }
 
@@ -97,7 +109,7 @@ impl Engine {
         let cache = Arc::new(cache);
         let ticker = Ticker::start(&engines).map_err(EngineError::Thread)?;
         let slots = Slots::start(config.slots).map_err(EngineError::Thread)?;
-        let inner = Inner { slots, cache, engines, _ticker: ticker };
+        let inner = Inner { slots, cache, engines, compile: config.compile, _ticker: ticker };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -114,10 +126,23 @@ impl Engine {
         module::inspect(self.inner.cache.shelf(), bytes)
     }
 
-    /// Compiles module bytes that [`Engine::inspect`] found good. May take a
-    /// minute of computing, so call it where blocking is fine.
-    pub fn compile(&self, bytes: &[u8], kind: ModuleKind) -> Result<Vec<u8>, BadModule> {
-        module::compile(self.inner.cache.shelf(), bytes, kind)
+    /// Compiles a module that [`Engine::inspect`] found good, in a process of
+    /// its own, which is gone when the future is ready. When the future is
+    /// dropped, it is killed.
+    #[cfg(not(test))]
+    pub fn compile(&self, order: CompileOrder) -> impl Future<Output = Result<(), CompileError>> + Send + use<> {
+        compiler::compile(order, self.inner.compile, self.fingerprint().to_owned())
+    }
+
+    /// In unit tests it is done here, since their binary has no verb for it.
+    #[cfg(test)]
+    pub async fn compile(&self, mut order: CompileOrder) -> Result<(), CompileError> {
+        use std::io::Read as _;
+        use std::io::Write as _;
+        let mut bytes = Vec::new();
+        order.wasm.read_to_end(&mut bytes).map_err(CompileError::Run)?;
+        let artefact = module::compile(self.inner.cache.shelf(), &bytes, order.kind)?;
+        order.artefact.write_all(&artefact).map_err(CompileError::Run)
     }
 
     /// Lets go of a module that is deleted. Jobs that run it go on.

@@ -67,7 +67,7 @@ pub(super) fn inspect(shelf: &Shelf, bytes: &[u8]) -> Result<Inspected, BadModul
     Ok(Inspected { kind, imports })
 }
 
-/// See [`Engine::compile`](crate::engine::Engine::compile).
+/// Compiles module bytes that [`inspect`] found good, and tries whether they link. For the child only.
 pub(super) fn compile(shelf: &Shelf, bytes: &[u8], kind: ModuleKind) -> Result<Vec<u8>, BadModule> {
     let compiled = match kind {
         ModuleKind::Core => shelf.engine().precompile_module(bytes),

@@ -15,6 +15,7 @@ use super::*;
 use crate::ids::SessionId;
 use crate::model::job::Inputs;
 use crate::model::job::JobLimits;
+use crate::model::module::ModuleKind;
 use crate::model::outcome::Outcome;
 use crate::model::outcome::Reason;
 use crate::model::params::Params;
@@ -75,7 +76,7 @@ impl Bench {
         std::fs::create_dir(temp.path().join("work")).unwrap();
         Self {
             temp,
-            engine: Engine::start(EngineConfig { slots: 1 }).unwrap(),
+            engine: Engine::start(EngineConfig { slots: 1, compile: CompileLimits::default() }).unwrap(),
             limits: JobLimits::default(),
             bytes_max: 1_000,
             stop: CancellationToken::new(),
@@ -89,7 +90,7 @@ impl Bench {
 
     fn program(&self, wasm: &[u8]) -> Program {
         let kind = self.engine.inspect(wasm).unwrap().kind;
-        let artefact = self.engine.compile(wasm, kind).unwrap();
+        let artefact = module::compile(self.engine.inner.cache.shelf(), wasm, kind).unwrap();
         // A name for each, since a loaded file must never change.
         let path = self.temp.path().join(Digest::of(wasm).hex());
         std::fs::write(&path, &artefact).unwrap();
@@ -361,8 +362,8 @@ async fn a_component_runs_too() {
 
 #[test]
 fn b05_what_cannot_run_is_refused_with_its_fault() {
-    let engine = Engine::start(EngineConfig { slots: 1 }).unwrap();
-    let artefact = engine.compile(&guest(""), ModuleKind::Core).unwrap();
+    let engine = Engine::start(EngineConfig { slots: 1, compile: CompileLimits::default() }).unwrap();
+    let artefact = module::compile(engine.inner.cache.shelf(), &guest(""), ModuleKind::Core).unwrap();
     let check = |bytes: &[u8], fault: &str| {
         let refusal = engine.inspect(bytes).unwrap_err().to_string();
         assert!(refusal.contains(fault), "{refusal}");
@@ -387,8 +388,9 @@ fn b05_what_cannot_run_is_refused_with_its_fault() {
 
 #[test]
 fn an_import_with_a_wrong_signature_is_refused_at_upload() {
-    let engine = Engine::start(EngineConfig { slots: 1 }).unwrap();
+    let engine = Engine::start(EngineConfig { slots: 1, compile: CompileLimits::default() }).unwrap();
     let wat = "(module (import \"wasi_snapshot_preview1\" \"fd_write\" (func)) (memory (export \"memory\") 1) (func (export \"_start\")))";
-    let refusal = engine.compile(&wat::parse_str(wat).unwrap(), ModuleKind::Core).unwrap_err();
+    let refusal =
+        module::compile(engine.inner.cache.shelf(), &wat::parse_str(wat).unwrap(), ModuleKind::Core).unwrap_err();
     assert!(matches!(&refusal, BadModule::Unsupported(sentence) if sentence.contains("fd_write")), "{refusal}");
 }

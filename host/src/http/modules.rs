@@ -33,6 +33,7 @@ use crate::model::module::ModuleState;
 use crate::model::module::ModuleVersion;
 use crate::service::Service;
 use crate::service::modules::Answer;
+use crate::service::modules::Upload;
 use crate::service::modules::Uploaded;
 
 #[derive(Serialize)]
@@ -87,12 +88,12 @@ pub(super) async fn upload(
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Modules)?;
     let name = module_name(&name)?;
-    let _room = service.upload_room().await?;
-    let bytes = whole_body(body, limits::MODULE_BYTES_MAX).await?;
+    let room = service.upload_room().await?;
+    let upload = Upload { bytes: whole_body(body, limits::MODULE_BYTES_MAX).await?, room };
     let at_once =
         header_text(&headers, &content::PREFER)?.is_some_and(|prefer| content::prefers(prefer, "respond-async"));
     let answer = if at_once { Answer::AtOnce } else { Answer::WhenReady };
-    let (status, version) = match service.upload(&caller.owner, name, bytes, answer).await? {
+    let (status, version) = match service.upload(&caller.owner, name, upload, answer).await? {
         Uploaded::New(version) => (StatusCode::CREATED, version),
         Uploaded::Compiling(version) => (StatusCode::ACCEPTED, version),
         Uploaded::Same(version) => (StatusCode::OK, version),

@@ -306,6 +306,7 @@ impl From<Refusal> for Problem {
             Refusal::InvalidModule(_) => Code::InvalidModule,
             Refusal::UnsupportedModule(_) => Code::UnsupportedModule,
             Refusal::Quota(_) => Code::QuotaExceeded,
+            Refusal::CompilerBusy(_) => Code::QueueFull,
             Refusal::SessionFull(_) | Refusal::StorageFull => Code::StorageFull,
             Refusal::Unavailable(_) => Code::Unavailable,
             Refusal::Internal => Code::Internal,

@@ -14,6 +14,7 @@
 pub mod admission;
 pub mod lanes;
 pub mod slots;
+pub mod compilers;
 
 #[cfg(test)]
 mod tests;

@@ -162,6 +162,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
+    use crate::engine::CompileLimits;
     use crate::engine::Engine;
     use crate::engine::EngineConfig;
     use crate::model::caller::Owner;
@@ -242,7 +243,7 @@ mod tests {
     async fn start(home: &TempDir, clock: &Clock) -> Service {
         let (data, work) = (home.path().join("data"), Some(home.path().join("work")));
         let store = Store::open(StoreConfig { data, work, work_bytes_max: 1 << 20 }).unwrap();
-        let engine = Engine::start(EngineConfig { slots: 1 }).unwrap();
+        let engine = Engine::start(EngineConfig { slots: 1, compile: CompileLimits::default() }).unwrap();
         let settings = Settings {
             slots: 1,
             queue_max: 10,

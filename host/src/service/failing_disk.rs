@@ -8,6 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::clock::Clock;
+use crate::engine::CompileLimits;
 use crate::engine::Engine;
 use crate::engine::EngineConfig;
 use crate::ids::Digest;
@@ -28,6 +29,7 @@ use crate::service::Service;
 use crate::service::Settings;
 use crate::service::jobs::JobOrder;
 use crate::service::modules::Answer;
+use crate::service::modules::Upload;
 use crate::service::refusal::Refusal;
 use crate::service::sessions::NewLimits;
 use crate::service::sessions::SessionOrder;
@@ -54,7 +56,7 @@ async fn start(home: &TempDir) -> Service {
         sweep_interval: Duration::from_secs(3_600),
         reply_timeout: LONG,
     };
-    let engine = Engine::start(EngineConfig { slots: 1 }).unwrap();
+    let engine = Engine::start(EngineConfig { slots: 1, compile: CompileLimits::default() }).unwrap();
     Service::start(store, engine, settings, Clock::system()).await.unwrap()
 }
 
@@ -73,7 +75,8 @@ async fn prepared(home: &TempDir) -> Service {
     let service = start(home).await;
     service.create_tenant(owner().tenant).await.unwrap();
     let wasm = wat::parse_str(GUEST).unwrap();
-    service.upload(&owner(), "noop".parse().unwrap(), wasm.into(), Answer::WhenReady).await.unwrap();
+    let upload = Upload { bytes: wasm.into(), room: service.upload_room().await.unwrap() };
+    service.upload(&owner(), "noop".parse().unwrap(), upload, Answer::WhenReady).await.unwrap();
     let session = SessionOrder {
         id: Some("s".parse().unwrap()),
         queue: QueueMode::Wait,

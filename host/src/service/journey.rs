@@ -244,7 +244,7 @@ impl Service {
         desk: &Arc<Desk>,
     ) -> Result<(Draft, RunOrder), Outcome> {
         let (job, live) = (&walk.queued.job, walk.live());
-        let program = self.program(&job.digest, job.kind).await.map_err(|refusal| {
+        let program = self.program(&job.owner.tenant, &job.digest, job.kind).await.map_err(|refusal| {
             Outcome::failed(Reason::HostError, format!("the module could not be loaded: {refusal}"))
         })?;
         let draft = self.begin(live, session.map(|session| session.key)).await?;

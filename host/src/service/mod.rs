@@ -46,6 +46,7 @@ use crate::limits;
 use crate::model::caller::Caller;
 use crate::model::rolling_key::KeyMaker;
 use crate::queue::admission::UnknownSessions;
+use crate::queue::compilers::Compilers;
 use crate::queue::lanes::Lanes;
 use crate::queue::slots::Slots;
 use crate::service::refusal::Chain;
@@ -96,8 +97,8 @@ struct Inner {
     /// writes, so that both lines have the same order: the order in which jobs
     /// run now is the one in which they would run after a crash (R7, R25).
     door: Mutex<()>,
-    /// Compilation is the heaviest thing that a tenant can ask for; one at a time.
-    compiler: Semaphore,
+    /// Compilation is the heaviest thing that a tenant can ask for.
+    compilers: Compilers,
     /// Files that are read out of the store at once.
     reads: Semaphore,
     /// Uploads are held in memory while they are looked at.
@@ -135,7 +136,7 @@ impl Service {
             key_maker,
             programs: Programs::default(),
             door: Mutex::new(()),
-            compiler: Semaphore::new(1),
+            compilers: Compilers::default(),
             reads: Semaphore::new(limits::FILE_READS_MAX),
             uploads: Semaphore::new(limits::UPLOADS_MAX),
             tasks: TaskTracker::new(),
@@ -145,7 +146,7 @@ impl Service {
         let service = Self { inner: Arc::new(inner) };
         service.inner.store.collect_artefacts(service.inner.engine.fingerprint()).await?;
         for (tenant, version) in recovered.compiling {
-            service.compile_in_background(tenant, version);
+            service.compile_again(tenant, version);
         }
         for job in recovered.queued {
             service.resume(job);

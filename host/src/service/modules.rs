@@ -4,13 +4,14 @@
 //! for a compiler; only what this server compiled itself is ever loaded.
 
 use std::collections::HashMap;
-use std::io::Read as _;
+use std::io::Seek as _;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use bytes::Bytes;
 use tokio::sync::SemaphorePermit;
 
+use crate::engine::CompileOrder;
 use crate::engine::Program;
 use crate::ids::Digest;
 use crate::ids::ModuleName;
@@ -22,8 +23,8 @@ use crate::model::module::ModuleRef;
 use crate::model::module::ModuleState;
 use crate::model::module::ModuleVersion;
 use crate::model::module::Which;
+use crate::queue::compilers::Place;
 use crate::service::Service;
-use crate::service::refusal::Chain;
 use crate::service::refusal::Refusal;
 use crate::store::Added;
 use crate::store::NewVersion;
@@ -39,6 +40,13 @@ pub enum Uploaded {
     Compiling(ModuleVersion),
     /// The same bytes were uploaded before.
     Same(ModuleVersion),
+}
+
+/// A module's bytes on their way in.
+pub struct Upload<'s> {
+    pub bytes: Bytes,
+    /// The right to hold them in memory.
+    pub room: SemaphorePermit<'s>,
 }
 
 /// Whether an upload is answered when it is compiled, or before.
@@ -88,9 +96,34 @@ impl Service {
         &self,
         owner: &Owner,
         name: ModuleName,
-        bytes: Bytes,
+        upload: Upload<'_>,
         answer: Answer,
     ) -> Result<Uploaded, Refusal> {
+        // Before anything is kept of it, so that nothing of a refused one is.
+        let place = self.inner.compilers.enter(&owner.tenant)?;
+        let version = match self.take_in(owner, name, upload).await? {
+            Added::Same(version) => return Ok(Uploaded::Same(version)),
+            Added::New(version) => version,
+        };
+        let compiling = self.compile_in_background(owner.tenant.clone(), place, version.clone());
+        if answer == Answer::AtOnce {
+            return Ok(Uploaded::Compiling(version));
+        }
+        // The task goes on if this client goes away.
+        let compiled = compiling.await.map_err(|_| Refusal::Internal)?;
+        if let Err(refusal) = compiled {
+            // It was never answered as a version, so it is not kept as one.
+            self.inner.store.delete_version(owner.tenant.clone(), version.name, version.version).await?;
+            return Err(refusal);
+        }
+        let reference = ModuleRef { name: version.name, which: Which::Version(version.version) };
+        self.module(&owner.tenant, &reference).await.map(Uploaded::New)
+    }
+
+    /// Looks at a module and records it. Its bytes are out of memory when this
+    /// returns, since it may wait long for a compiler then.
+    async fn take_in(&self, owner: &Owner, name: ModuleName, upload: Upload<'_>) -> Result<Added, Refusal> {
+        let Upload { bytes, room: _room } = upload;
         let digest = Digest::of(&bytes);
         let size_bytes = bytes.len() as u64;
         let engine = self.inner.engine.clone();
@@ -107,36 +140,24 @@ impl Service {
             created_by: owner.principal.clone(),
             now: self.now(),
         };
-        let version = match self.inner.store.add_version(new).await? {
-            Added::Same(version) => return Ok(Uploaded::Same(version)),
-            Added::New(version) => version,
-        };
-        let compiling = self.compile_in_background(owner.tenant.clone(), version.clone());
-        if answer == Answer::AtOnce {
-            return Ok(Uploaded::Compiling(version));
-        }
-        // The task goes on if this client goes away.
-        let compiled = compiling.await.map_err(|_| Refusal::Internal)?;
-        if let Err(refusal) = compiled {
-            // It was never answered as a version, so it is not kept as one.
-            self.inner.store.delete_version(owner.tenant.clone(), version.name, version.version).await?;
-            return Err(refusal);
-        }
-        let reference = ModuleRef { name: version.name, which: Which::Version(version.version) };
-        self.module(&owner.tenant, &reference).await.map(Uploaded::New)
+        Ok(self.inner.store.add_version(new).await?)
     }
 
-    /// Compiles a version and notes what came of it.
+    /// Compiles a version, in its tenant's turn, and notes what came of it.
     pub(super) fn compile_in_background(
         &self,
         tenant: TenantId,
+        place: Place,
         version: ModuleVersion,
     ) -> tokio::task::JoinHandle<Result<(), Refusal>> {
         let service = self.clone();
         self.inner.tasks.spawn(async move {
-            let compiled = service.compile(&version.digest, version.kind).await;
+            let compiled = service.compile(&place, &version.digest, version.kind).await;
+            drop(place);
             let state = match &compiled {
                 Ok(_) => ModuleState::Ready,
+                // The next start finds it as it is, and compiles it.
+                Err(_) if service.inner.hanging_up.is_cancelled() => ModuleState::Compiling,
                 Err(refusal) => ModuleState::Rejected { reason: refusal.to_string() },
             };
             // A version that was deleted meanwhile needs no state.
@@ -145,38 +166,60 @@ impl Service {
         })
     }
 
+    /// Takes up what an earlier server left uncompiled.
+    pub(super) fn compile_again(&self, tenant: TenantId, version: ModuleVersion) {
+        let place = self.inner.compilers.enter_anyway(&tenant);
+        self.compile_in_background(tenant, place, version);
+    }
+
     /// Compiles the stored bytes of a module and keeps the artefact.
-    async fn compile(&self, digest: &Digest, kind: ModuleKind) -> Result<Program, Refusal> {
-        let fingerprint = self.inner.engine.fingerprint().to_owned();
-        let artefact = match self.inner.store.artefact(*digest, &fingerprint).await? {
-            Some(artefact) => artefact,
-            None => {
-                let _alone = self.inner.compiler.acquire().await.map_err(|_| Refusal::Internal)?;
-                let mut wasm = self.inner.store.wasm(*digest).await?.ok_or(Refusal::Internal)?;
-                let engine = self.inner.engine.clone();
-                let artefact = blocking(move || {
-                    let mut bytes = Vec::new();
-                    wasm.read_to_end(&mut bytes).map_err(|error| {
-                        tracing::error!(error = %Chain(&error), "the bytes of a module could not be read");
-                        Refusal::Internal
-                    })?;
-                    engine.compile(&bytes, kind).map_err(Refusal::from)
-                })
-                .await??;
-                self.inner.store.save_artefact(*digest, &fingerprint, artefact).await?
-            }
+    async fn compile(&self, place: &Place, digest: &Digest, kind: ModuleKind) -> Result<Program, Refusal> {
+        let _turn = tokio::select! {
+            turn = place.turn() => turn,
+            () = self.inner.hanging_up.cancelled() => return Err(Refusal::STOPPING),
+        };
+        // Others may have uploaded the same bytes.
+        if let Some(program) = self.compiled(digest, kind).await? {
+            return Ok(program);
+        }
+        let wasm = self.inner.store.wasm(*digest).await?.ok_or(Refusal::Internal)?;
+        let mut artefact = self.inner.store.scratch_file().await?;
+        let order = CompileOrder {
+            wasm,
+            kind,
+            artefact: artefact.try_clone().map_err(unusable)?,
+            stop: self.inner.hanging_up.clone(),
+        };
+        self.inner.engine.compile(order).await?;
+        artefact.rewind().map_err(unusable)?;
+        self.inner.store.save_artefact(*digest, self.inner.engine.fingerprint(), artefact).await?;
+        self.compiled(digest, kind).await?.ok_or(Refusal::Internal)
+    }
+
+    /// The program of a module that was compiled for this engine.
+    async fn compiled(&self, digest: &Digest, kind: ModuleKind) -> Result<Option<Program>, Refusal> {
+        let Some(artefact) = self.inner.store.artefact(*digest, self.inner.engine.fingerprint()).await? else {
+            return Ok(None);
         };
         let program = Program { digest: *digest, kind, artefact: artefact.path, artefact_digest: artefact.digest };
         self.inner.programs.remember(&program);
-        Ok(program)
+        Ok(Some(program))
     }
 
     /// The program of a module that a job was accepted with. It is compiled now
     /// only if the engine changed since it was uploaded.
-    pub(super) async fn program(&self, digest: &Digest, kind: ModuleKind) -> Result<Program, Refusal> {
-        match self.inner.programs.get(digest) {
+    pub(super) async fn program(
+        &self,
+        tenant: &TenantId,
+        digest: &Digest,
+        kind: ModuleKind,
+    ) -> Result<Program, Refusal> {
+        if let Some(program) = self.inner.programs.get(digest) {
+            return Ok(program);
+        }
+        match self.compiled(digest, kind).await? {
             Some(program) => Ok(program),
-            None => self.compile(digest, kind).await,
+            None => self.compile(&self.inner.compilers.enter_anyway(tenant), digest, kind).await,
         }
     }
 
@@ -234,6 +277,12 @@ impl Service {
         self.inner.programs.forget();
         Ok(())
     }
+}
+
+/// A file that this process has open cannot be used.
+fn unusable(error: std::io::Error) -> Refusal {
+    tracing::error!(%error, "the file for compiled code cannot be used");
+    Refusal::Internal
 }
 
 /// Runs `work` where blocking is fine. A panic in it is a failure of ours, not

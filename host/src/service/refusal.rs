@@ -3,12 +3,14 @@
 use std::fmt;
 
 use crate::engine::BadModule;
+use crate::engine::CompileError;
 use crate::ids::JobId;
 use crate::ids::ModuleName;
 use crate::ids::SessionId;
 use crate::model::module::ModuleRef;
 use crate::model::module::ModuleState;
 use crate::queue::admission;
+use crate::queue::compilers::LineFull;
 use crate::store::Refused;
 use crate::store::StoreError;
 
@@ -55,6 +57,8 @@ pub enum Refusal {
     InvalidModule(String),
     #[error("{0}")]
     UnsupportedModule(String),
+    #[error(transparent)]
+    CompilerBusy(#[from] LineFull),
     #[error("{0}")]
     Quota(String),
     #[error("{0}")]
@@ -68,6 +72,11 @@ pub enum Refusal {
     Internal,
     #[error(transparent)]
     Admission(#[from] admission::Refusal),
+}
+
+impl Refusal {
+    /// Of work that the next start takes up again.
+    pub(super) const STOPPING: Refusal = Refusal::Unavailable("the server is stopping; try again when it is back");
 }
 
 fn not_ready(name: &ModuleName, version: &u32, state: &ModuleState) -> String {
@@ -134,6 +143,25 @@ impl From<BadModule> for Refusal {
         match bad {
             BadModule::Invalid(sentence) => Refusal::InvalidModule(sentence),
             BadModule::Unsupported(sentence) => Refusal::UnsupportedModule(sentence),
+        }
+    }
+}
+
+/// What is the module's fault is the client's to know; what is ours is logged here.
+impl From<CompileError> for Refusal {
+    fn from(error: CompileError) -> Self {
+        match error {
+            CompileError::Bad(bad) => bad.into(),
+            CompileError::Stopped => Refusal::STOPPING,
+            CompileError::NoRoom => Refusal::StorageFull,
+            CompileError::Killed => {
+                tracing::error!("a compilation was killed from outside; the machine may be short of memory");
+                Refusal::Unavailable("the compilation was killed from outside; try again later")
+            }
+            CompileError::Run(_) | CompileError::Failed(_) => {
+                tracing::error!(error = %Chain(&error), "a module could not be compiled");
+                Refusal::Internal
+            }
         }
     }
 }

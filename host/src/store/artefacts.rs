@@ -4,9 +4,13 @@
 //! when the server wrote it, so that whoever loads it can check that nobody
 //! else did. Tenants reach neither the files nor the records.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::PathBuf;
 
 use rusqlite::params;
+use sha2::Digest as _;
+use sha2::Sha256;
 
 use crate::ids::Digest;
 use crate::store::Store;
@@ -14,6 +18,7 @@ use crate::store::block;
 use crate::store::collector;
 use crate::store::durable;
 use crate::store::error::StoreError;
+use crate::store::layout;
 use crate::store::rows;
 
 /// Compiled code on disk, for one exact engine.
@@ -25,22 +30,32 @@ pub struct ArtefactFile {
 }
 
 impl Store {
-    /// Keeps the compiled code of the module `wasm` for the engine with that
-    /// `fingerprint` (1 to 64 letters and digits). Durable when it returns.
+    /// A file for a compiler to write to. It has no name, so it is gone when
+    /// nobody holds it open, whatever becomes of whom.
+    pub async fn scratch_file(&self) -> Result<File, StoreError> {
+        let shared = self.shared();
+        block(move || layout::nameless_file(&shared.layout.tmp()).map_err(StoreError::io("make a temporary file")))
+            .await
+    }
+
+    /// Keeps the compiled code of the module `wasm`, which is read from `code`,
+    /// for the engine with that `fingerprint` (1 to 64 letters and digits).
+    /// Durable when it returns.
     pub async fn save_artefact(
         &self,
         wasm: Digest,
         fingerprint: &str,
-        bytes: Vec<u8>,
+        mut code: impl Read + Send + 'static,
     ) -> Result<ArtefactFile, StoreError> {
         let shared = self.shared();
         let fingerprint = checked(fingerprint)?;
         let path = shared.layout.artefact(&wasm, &fingerprint);
         let written = path.clone();
         let digest = block(move || {
-            let saved = durable::write_whole(&shared.layout.tmp(), &written, &bytes);
+            let mut hash = Sha256::new();
+            let saved = durable::copy_whole(&shared.layout.tmp(), &written, &mut code, |part| hash.update(part));
             saved.map_err(StoreError::io("save compiled code"))?;
-            Ok(Digest::of(&bytes))
+            Ok(Digest::from_bytes(hash.finalize().into()))
         })
         .await?;
         let recorded = self.writer().enqueue(move |db| {

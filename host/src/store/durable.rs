@@ -28,6 +28,9 @@ use rustix::io::Errno;
 #[cfg(test)]
 use crate::store::tests::power::tell;
 
+/// Of a file that is copied, this much is in memory at once.
+const PIECE_BYTES: usize = 1 << 20;
+
 /// What is about to be asked of the disk.
 #[cfg_attr(not(test), expect(dead_code, reason = "only tests look at it"))]
 pub(super) enum Step<'a> {
@@ -49,10 +52,15 @@ fn tell(_: &Step<'_>) -> io::Result<()> {
 
 /// Puts `bytes` into the file `path`, through a temporary file in `tmp`, which
 /// must lie on the same file system.
-pub(super) fn write_whole(tmp: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_whole(tmp: &Path, path: &Path, mut bytes: &[u8]) -> io::Result<()> {
+    copy_whole(tmp, path, &mut bytes, |_| ())
+}
+
+/// Does the same with what comes out of `from`, and shows each part of it to `look`.
+pub(super) fn copy_whole(tmp: &Path, path: &Path, from: &mut impl Read, look: impl FnMut(&[u8])) -> io::Result<()> {
     let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let draft = tmp.join(uuid::Uuid::new_v4().to_string());
-    let written = write_and_move(&draft, path, bytes);
+    let written = write_and_move(&draft, path, from, look);
     if written.is_err() {
         // Nothing is lost if this fails too: `tmp` is emptied at the next start.
         let _ = fs::remove_file(&draft);
@@ -63,10 +71,20 @@ pub(super) fn write_whole(tmp: &Path, path: &Path, bytes: &[u8]) -> io::Result<(
 
 /// The bytes are synced before the rename: otherwise a power cut could leave the
 /// name on an empty file. The directory is synced after it, for the name.
-fn write_and_move(draft: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_and_move(draft: &Path, path: &Path, from: &mut impl Read, mut look: impl FnMut(&[u8])) -> io::Result<()> {
     let mut file = create(draft)?;
-    tell(&Step::Write(draft, 0, bytes))?;
-    file.write_all(bytes)?;
+    let (mut piece, mut at) = (vec![0; PIECE_BYTES], 0);
+    loop {
+        let count = from.read(&mut piece)?;
+        if count == 0 {
+            break;
+        }
+        let part = &piece[..count];
+        look(part);
+        tell(&Step::Write(draft, at, part))?;
+        file.write_all(part)?;
+        at += count as u64;
+    }
     tell(&Step::Sync(draft))?;
     file.sync_all()?;
     drop(file);
@@ -83,7 +101,7 @@ pub(super) fn write_again(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened?,
     };
-    let (mut piece, mut at) = (vec![0; 1 << 20], 0);
+    let (mut piece, mut at) = (vec![0; PIECE_BYTES], 0);
     loop {
         let count = file.read_at(&mut piece, at)?;
         if count == 0 {

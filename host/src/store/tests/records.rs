@@ -98,7 +98,7 @@ async fn versions_are_numbered_once_and_found_by_every_name() {
 async fn bytes_stay_for_jobs_that_were_accepted_and_go_after_them() {
     let kit = Kit::new().await;
     let digest = Digest::of(b"letter 1");
-    let artefact = kit.store.save_artefact(digest, "f00", b"code".to_vec()).await.unwrap();
+    let artefact = kit.store.save_artefact(digest, "f00", &b"code"[..]).await.unwrap();
     assert_eq!(kit.store.artefact(digest, "f00").await.unwrap(), Some(artefact.clone()));
     assert_eq!(artefact.digest, Digest::of(b"code"));
     let seq = kit.accept("j").await;
@@ -118,12 +118,12 @@ async fn bytes_stay_for_jobs_that_were_accepted_and_go_after_them() {
 async fn code_of_other_engines_is_collected() {
     let kit = Kit::new().await;
     let digest = Digest::of(b"letter 1");
-    let old = kit.store.save_artefact(digest, "old", b"1".to_vec()).await.unwrap();
-    kit.store.save_artefact(digest, "new", b"2".to_vec()).await.unwrap();
+    let old = kit.store.save_artefact(digest, "old", &b"1"[..]).await.unwrap();
+    kit.store.save_artefact(digest, "new", &b"2"[..]).await.unwrap();
     assert_eq!(kit.store.collect_artefacts("new").await.unwrap(), 1);
     assert!(!old.path.exists());
     assert!(kit.store.artefact(digest, "new").await.unwrap().is_some());
-    assert!(kit.store.save_artefact(digest, "../x", b"2".to_vec()).await.is_err());
+    assert!(kit.store.save_artefact(digest, "../x", &b"2"[..]).await.is_err());
 }
 
 #[tokio::test]
