@@ -37,6 +37,7 @@ mod liveness;
 mod walls;
 mod host_calls;
 mod refused_modules;
+mod compiling;
 
 // The API, noun by noun.
 mod modules;

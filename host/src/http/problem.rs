@@ -163,7 +163,7 @@ impl Code {
                 "unsupported-module",
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "The module needs something that this server does not offer",
-                "Build the module without the import or feature that `detail` names. A job is a WASI command: p1 core module or p2 component.",
+                "Build the module without the import or feature that `detail` names, or with less in it if it takes too much to compile. A job is a WASI command: p1 core module or p2 component.",
             ),
             Code::InvalidModule => sheet(
                 "invalid-module",

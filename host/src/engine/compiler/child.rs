@@ -18,7 +18,6 @@ use rustix::process::Pid;
 use rustix::process::Resource;
 use rustix::process::Rlimit;
 use rustix::process::Signal;
-use wasmtime::Result;
 
 use super::super::cache::Shelf;
 use super::super::config;
