@@ -7,6 +7,8 @@ use std::time::Duration;
 use std::time::Instant;
 
 use reqwest::Method;
+use rustix::process::Pid;
+use rustix::process::Signal;
 use serde_json::Value;
 use serde_json::json;
 use sessile_kit::Answer;
@@ -234,6 +236,18 @@ async fn b04_a_server_that_is_told_to_stop_kills_its_compilers_and_takes_up_thei
     for name in ["first", "second"] {
         assert_eq!(until_compiled(&server, name).await["state"], "ready");
     }
+}
+
+#[tokio::test]
+async fn b04_a_compiler_that_is_killed_by_somebody_else_is_not_the_module_s_fault() {
+    let server = TestServer::start().await;
+    let uploader = server.another();
+    let upload = tokio::spawn(async move { uploader.upload("endless", endless(1)).await });
+    let compiler = until_compilers(&server, 1).await[0];
+    let compiler = Pid::from_raw(compiler.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(compiler, Signal::KILL).unwrap();
+    let _ = upload.await.unwrap().refused(503, "unavailable");
+    check_nothing_left(&server);
 }
 
 #[tokio::test]

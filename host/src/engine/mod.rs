@@ -97,6 +97,7 @@ struct Inner {
     slots: Slots,
     cache: Arc<Cache>,
     engines: Engines,
+    #[cfg_attr(test, expect(dead_code, reason = "unit tests compile here, without limits"))]
     compile: CompileLimits,
     _ticker: Ticker,
 }

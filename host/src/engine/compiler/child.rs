@@ -19,10 +19,10 @@ use rustix::process::Resource;
 use rustix::process::Rlimit;
 use rustix::process::Signal;
 
-use super::super::cache::Shelf;
-use super::super::config;
-use super::super::module;
-use super::super::module::BadModule;
+use crate::engine::cache::Shelf;
+use crate::engine::config;
+use crate::engine::module;
+use crate::engine::module::BadModule;
 use crate::limits;
 use crate::model::module::ModuleKind;
 
