@@ -15,8 +15,8 @@ use crate::bench::measure::Samples;
 use crate::bench::report::Row;
 use crate::tell;
 
-const ROUNDS: usize = 20;
-const JOBS_PER_ROUND: usize = 25;
+const ROUNDS: usize = 80;
+const JOBS_PER_ROUND: usize = 10;
 
 const SMALL_BYTES: u64 = 64 << 10;
 const LARGE_BYTES: u64 = 1 << 30;
