@@ -319,3 +319,20 @@ fn the_compiler_s_verb_is_of_no_use_to_people() {
     assert!(called.stderr.contains("gone"), "{called:?}");
     assert!(!sessile(["--help"]).expect(0).lines.iter().any(|line| line.contains("compile-child")));
 }
+
+/// An upload is answered when the module is compiled, also if another one brought
+/// the same bytes a moment earlier.
+#[tokio::test]
+async fn two_uploads_of_the_same_bytes_at_once_are_both_answered_when_it_is_ready() {
+    let server = TestServer::start().await;
+    let wasm = sums(5_000, 3);
+    let upload = || {
+        let (client, wasm) = (server.another(), wasm.clone());
+        tokio::spawn(async move { client.upload("twice", wasm).await })
+    };
+    let both = [upload(), upload(), upload()];
+    for answer in both {
+        let answer = answer.await.unwrap().good().json();
+        assert_eq!((&answer["state"], &answer["version"]), (&json!("ready"), &json!(1)));
+    }
+}

@@ -102,6 +102,9 @@ impl Service {
         // Before anything is kept of it, so that nothing of a refused one is.
         let place = self.inner.compilers.enter(&owner.tenant)?;
         let version = match self.take_in(owner, name, upload).await? {
+            Added::Same(version) if answer == Answer::WhenReady => {
+                return self.once_compiled(&owner.tenant, place, version).await.map(Uploaded::Same);
+            }
             Added::Same(version) => return Ok(Uploaded::Same(version)),
             Added::New(version) => version,
         };
@@ -141,6 +144,33 @@ impl Service {
             now: self.now(),
         };
         Ok(self.inner.store.add_version(new).await?)
+    }
+
+    /// The version that another upload of the same bytes has made, when that one is
+    /// through with compiling it.
+    async fn once_compiled(
+        &self,
+        tenant: &TenantId,
+        mut place: Place,
+        version: ModuleVersion,
+    ) -> Result<ModuleVersion, Refusal> {
+        let reference = ModuleRef { name: version.name.clone(), which: Which::Version(version.version) };
+        let mut now = Some(version);
+        loop {
+            match now {
+                Some(version) if version.state != ModuleState::Compiling => return Ok(version),
+                Some(_) => {}
+                None => {
+                    let sentence = format!("`{reference}` was refused to another upload just now; send it again");
+                    return Err(Refusal::Conflict(sentence));
+                }
+            }
+            // A tenant's compilations take turns, so the other one is over when this has its turn; or
+            // it came into the line just after this, and is by the next.
+            drop(place.turn().await);
+            place = self.inner.compilers.enter(tenant)?;
+            now = self.inner.store.module_version(tenant, &reference).await?;
+        }
     }
 
     /// Compiles a version, in its tenant's turn, and notes what came of it.
