@@ -251,6 +251,25 @@ async fn b04_a_compiler_that_is_killed_by_somebody_else_is_not_the_module_s_faul
 }
 
 #[tokio::test]
+async fn b07_a_job_is_cancelled_while_its_module_is_compiled_anew() {
+    let mut server = TestServer::start().await;
+    let _ = server.upload("sums", sums(20_000, 1)).await.expect(201);
+    server.kill9();
+    // As after an upgrade: what another engine compiled is of no use.
+    for name in names_in(&server.data().join("artefacts")) {
+        fs::remove_file(server.data().join("artefacts").join(name)).unwrap();
+    }
+    server.restart();
+    let _ = server.post("/v1/jobs", &json!({"id": "job", "module": "sums"})).await.expect(202);
+    let _ = until_compilers(&server, 1).await;
+    let job = server.job("job").await;
+    let _ = job.cancel().await.expect(200);
+    let _ = job.wait().await.cancelled();
+    let _ = until_compilers(&server, 0).await;
+    assert_eq!(names_in(&server.data().join("artefacts")), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn b04_a_tenant_compiles_one_module_at_a_time_and_other_tenants_do_not_wait_for_it() {
     let server = TestServer::start().await;
     let ann = neighbour(&server).await;

@@ -244,7 +244,13 @@ impl Service {
         desk: &Arc<Desk>,
     ) -> Result<(Draft, RunOrder), Outcome> {
         let (job, live) = (&walk.queued.job, walk.live());
-        let program = self.program(&job.owner.tenant, &job.digest, job.kind).await.map_err(|refusal| {
+        // It may have to be compiled, and a cancel does not wait for that.
+        let program = tokio::select! {
+            biased;
+            () = live.stop.cancelled() => return Err(cancelled(live)),
+            program = self.program(&job.owner.tenant, &job.digest, job.kind) => program,
+        };
+        let program = program.map_err(|refusal| {
             Outcome::failed(Reason::HostError, format!("the module could not be loaded: {refusal}"))
         })?;
         let draft = self.begin(live, session.map(|session| session.key)).await?;
