@@ -326,21 +326,18 @@ impl Changes {
 
     /// Every path at which something differs, but for directories in which others do.
     pub(super) fn list(&self) -> Vec<FileChange> {
-        let removed = self.removed.iter().chain(self.moved.iter().map(|(from, _)| from)).map(|node| {
-            let (path, kind, size) = (node.path.clone(), node.kind, node.size);
-            FileChange { path, kind, change: Change::Deleted, size }
-        });
-        let moved = self.moved.iter().map(|(_, node)| {
-            let (path, kind, size) = (node.path.clone(), node.kind, node.size);
-            FileChange { path, kind, change: Change::Created, size }
-        });
+        let told = |path: &SessionPath, kind, change, size| FileChange { path: path.clone(), kind, change, size };
+        let gone = self.removed.iter().chain(self.moved.iter().map(|(from, _)| from));
+        let removed = gone.map(|node| told(&node.path, node.kind, Change::Deleted, node.size));
+        let moved = self.moved.iter().map(|(_, node)| told(&node.path, node.kind, Change::Created, node.size));
         let is_dir = |kind| kind == EntryKind::Directory;
-        let told = |written: &&Written| {
-            !(is_dir(written.node.kind) && written.old.as_ref().is_some_and(|old| is_dir(old.kind)))
-        };
-        let written = self.written.iter().filter(told).map(|Written { node, old, .. }| {
-            let change = if old.is_some() { Change::Modified } else { Change::Created };
-            FileChange { path: node.path.clone(), kind: node.kind, change, size: node.size }
+        let written = self.written.iter().filter_map(|Written { node, old, .. }| {
+            let change = match old {
+                Some(old) if is_dir(old.kind) && is_dir(node.kind) => return None,
+                Some(_) => Change::Modified,
+                None => Change::Created,
+            };
+            Some(told(&node.path, node.kind, change, node.size))
         });
         let mut all: Vec<_> = removed.chain(moved).chain(written).collect();
         all.sort_by(|one, other| one.path.cmp(&other.path));
