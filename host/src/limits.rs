@@ -132,6 +132,11 @@ pub const HISTORY_AGE_MAX: Duration = LIFETIME_MAX;
 pub const QUEUE_DEFAULT: usize = 1_000;
 /// Jobs in the server that have not ended: each is a task and its request in memory.
 pub const JOBS_LIVE_MAX: usize = 100_000;
+/// How long a guest computes before it gives way to one of those who wait: longer than most jobs
+/// take, and short for somebody who waits. A guest is interrupted five times in it.
+pub const SLICE: Duration = Duration::from_millis(50);
+/// Guests that may have begun beyond those that may compute: each has a thread, and its memory.
+pub const SEATS_EXTRA_MAX: usize = 256;
 /// Runs of a job that the server's death cut short, before it counts as lost (R25).
 pub const ATTEMPTS_MAX: u32 = 3;
 /// Units of work waiting for the one writer of the database.

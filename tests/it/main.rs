@@ -43,6 +43,7 @@ mod compiling;
 mod modules;
 mod sessions;
 mod params;
+mod fairness;
 mod files;
 mod jobs;
 mod ownership;

@@ -24,6 +24,7 @@ use crate::engine::EngineConfig;
 use crate::engine::EngineError;
 use crate::http;
 use crate::limits;
+use crate::queue::slots;
 use crate::service::Service;
 use crate::service::Settings;
 use crate::service::refusal::Chain;
@@ -83,7 +84,7 @@ fn start_and_serve(config: Config) -> Result<(), ServeError> {
     })?;
     let place = store.work_place();
     tracing::info!(path = ?place.path, bytes_max = place.bytes_max, "working copies: {}", place.why);
-    let engine = Engine::start(EngineConfig { slots: config.slots, compile: config.compile })?;
+    let engine = Engine::start(EngineConfig { seats: slots::seats(config.slots), compile: config.compile })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("http")

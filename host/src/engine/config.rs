@@ -18,10 +18,10 @@ use wasmtime::Strategy;
 use crate::limits::MEMORY_BYTES_MAX;
 
 /// Core instances of one store: a component built from a core module has three or four.
-const INSTANCES_PER_SLOT: u32 = 16;
+const INSTANCES_PER_SEAT: u32 = 16;
 /// Memories and tables of one store; more of them and the module runs on demand.
-const MEMORIES_PER_SLOT: u32 = 4;
-const TABLES_PER_SLOT: u32 = 8;
+const MEMORIES_PER_SEAT: u32 = 4;
+const TABLES_PER_SEAT: u32 = 8;
 /// Elements of one table in the pool: function tables of real programs have some thousands.
 const TABLE_ELEMENTS_MAX: usize = 20_000;
 /// Memory that stays resident between two uses of a place: a guest then starts without page
@@ -38,11 +38,11 @@ pub(super) struct Engines {
 }
 
 impl Engines {
-    /// Both engines, for at most `slots` guests at once.
-    pub(super) fn new(slots: usize) -> wasmtime::Result<Self> {
-        let slots = u32::try_from(slots)?;
+    /// Both engines, for at most `seats` guests at once.
+    pub(super) fn new(seats: usize) -> wasmtime::Result<Self> {
+        let seats = u32::try_from(seats)?;
         let mut config = tunables();
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(seats)));
         let pooling = wasmtime::Engine::new(&config)?;
         let on_demand = on_demand()?;
         let fingerprint = fingerprint(&pooling);
@@ -83,18 +83,18 @@ fn tunables() -> Config {
     config
 }
 
-fn pool(slots: u32) -> PoolingAllocationConfig {
+fn pool(seats: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::default();
-    pool.total_core_instances(slots.saturating_mul(INSTANCES_PER_SLOT));
-    pool.total_component_instances(slots.saturating_mul(INSTANCES_PER_SLOT));
-    pool.total_memories(slots.saturating_mul(MEMORIES_PER_SLOT));
-    pool.total_tables(slots.saturating_mul(TABLES_PER_SLOT));
-    pool.total_stacks(slots.saturating_mul(2));
-    pool.max_core_instances_per_component(INSTANCES_PER_SLOT);
-    pool.max_memories_per_component(MEMORIES_PER_SLOT);
-    pool.max_tables_per_component(TABLES_PER_SLOT);
+    pool.total_core_instances(seats.saturating_mul(INSTANCES_PER_SEAT));
+    pool.total_component_instances(seats.saturating_mul(INSTANCES_PER_SEAT));
+    pool.total_memories(seats.saturating_mul(MEMORIES_PER_SEAT));
+    pool.total_tables(seats.saturating_mul(TABLES_PER_SEAT));
+    pool.total_stacks(seats.saturating_mul(2));
+    pool.max_core_instances_per_component(INSTANCES_PER_SEAT);
+    pool.max_memories_per_component(MEMORIES_PER_SEAT);
+    pool.max_tables_per_component(TABLES_PER_SEAT);
     pool.max_memories_per_module(1);
-    pool.max_tables_per_module(MEMORIES_PER_SLOT);
+    pool.max_tables_per_module(MEMORIES_PER_SEAT);
     pool.max_memory_size(usize::try_from(MEMORY_BYTES_MAX).unwrap_or(usize::MAX));
     pool.table_elements(TABLE_ELEMENTS_MAX);
     pool.linear_memory_keep_resident(KEEP_RESIDENT_BYTES);

@@ -1,4 +1,4 @@
-//! The engine: runs one guest on one slot and gives back what it did.
+//! The engine: runs one guest on one seat and gives back what it did.
 //!
 //! Comes in: a [`RunOrder`] with an open directory handle and a copy of the
 //! parameters; module bytes, to look at; and modules in files, to compile.
@@ -19,7 +19,7 @@ mod module;
 mod compiler;
 mod config;
 mod cache;
-mod slots;
+mod seats;
 mod run;
 mod ending;
 mod state;
@@ -41,6 +41,7 @@ pub use self::module::Inspected;
 pub use self::order::DeskRefusal;
 pub use self::order::DiskAllowance;
 pub use self::order::Ran;
+pub use self::order::RightToCompute;
 pub use self::order::RunOrder;
 pub use self::order::SessionDesk;
 pub use self::order::SoFar;
@@ -59,14 +60,14 @@ use crate::ids::Digest;
 
 use self::cache::Cache;
 use self::config::Engines;
-use self::slots::Slots;
+use self::seats::Seats;
 use self::time::Ticker;
 
 /// How the engine is built.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineConfig {
-    /// How many guests can run at once; each has a thread of its own.
-    pub slots: usize,
+    /// How many guests may have begun at once; each has a thread of its own.
+    pub seats: usize,
     /// What the compilation of one module may take.
     pub compile: CompileLimits,
 }
@@ -94,7 +95,7 @@ pub struct Engine {
 
 struct Inner {
     // Dropped in this order: no guest runs any more when the ticker stops.
-    slots: Slots,
+    seats: Seats,
     cache: Arc<Cache>,
     engines: Engines,
     #[cfg_attr(test, expect(dead_code, reason = "unit tests compile here, without limits"))]
@@ -105,12 +106,12 @@ struct Inner {
 impl Engine {
     /// Starts the threads that guests run on.
     pub fn start(config: EngineConfig) -> Result<Self, EngineError> {
-        let engines = Engines::new(config.slots).map_err(EngineError::Setup)?;
+        let engines = Engines::new(config.seats).map_err(EngineError::Setup)?;
         let cache = Cache::new(&engines).map_err(EngineError::Setup)?;
         let cache = Arc::new(cache);
         let ticker = Ticker::start(&engines).map_err(EngineError::Thread)?;
-        let slots = Slots::start(config.slots).map_err(EngineError::Thread)?;
-        let inner = Inner { slots, cache, engines, compile: config.compile, _ticker: ticker };
+        let seats = Seats::start(config.seats).map_err(EngineError::Thread)?;
+        let inner = Inner { seats, cache, engines, compile: config.compile, _ticker: ticker };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -151,18 +152,24 @@ impl Engine {
         self.inner.cache.forget(digest);
     }
 
-    /// Runs one guest on the slot with that number, which the caller must not
-    /// use for anything else meanwhile.
+    /// Runs one guest on the seat with that number, which the caller must not
+    /// use for anything else meanwhile. The guest computes while it has the right
+    /// to.
     ///
     /// When the future is ready, nothing of the guest is left and no file
     /// operation of it is under way. When the future is dropped, the guest is
     /// stopped; wait with [`RunOrder::stop`] instead wherever the directory is
     /// used again.
-    pub fn run(&self, slot: usize, order: RunOrder) -> impl Future<Output = Ran> + Send + use<> {
+    pub fn run(
+        &self,
+        seat: usize,
+        order: RunOrder,
+        right: Box<dyn RightToCompute>,
+    ) -> impl Future<Output = Ran> + Send + use<> {
         let inner = self.inner.clone();
         async move {
             let cache = inner.cache.clone();
-            inner.slots.run(slot, cache, order).await
+            inner.seats.run(seat, cache, order, right).await
         }
     }
 }

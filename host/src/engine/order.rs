@@ -54,6 +54,17 @@ pub struct RunOrder {
     pub stop: CancellationToken,
 }
 
+/// The right to compute, which a guest gives up for a while when others wait. It
+/// is dropped when the guest is gone.
+#[async_trait]
+pub trait RightToCompute: Send {
+    /// Waits until the guest has had its slice and others want theirs.
+    async fn wanted(&self);
+
+    /// Lets the others compute, and waits for the right to go on.
+    async fn give_way(&mut self);
+}
+
 /// Decides what a guest may do to sessions while it runs. The engine only asks.
 ///
 /// Each answer is the session that the job is in from then on. A guest that is

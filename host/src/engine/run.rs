@@ -12,6 +12,7 @@ use super::cache::LoadError;
 use super::cache::Loaded;
 use super::ending::End;
 use super::order::Ran;
+use super::order::RightToCompute;
 use super::order::RunOrder;
 use super::state::JobState;
 use super::time::CpuWatch;
@@ -20,7 +21,7 @@ use crate::model::job::JobLimits;
 use crate::model::job::Spent;
 
 /// Runs the guest of `order` on this thread.
-pub(super) async fn run(cache: &Cache, order: RunOrder) -> Ran {
+pub(super) async fn run(cache: &Cache, order: RunOrder, right: &mut dyn RightToCompute) -> Ran {
     let begin = Instant::now();
     let cpu = CpuWatch::start(order.limits.cpu);
     let loaded = match cache.get(&order.program) {
@@ -37,7 +38,7 @@ pub(super) async fn run(cache: &Cache, order: RunOrder) -> Ran {
         }
     };
     let mut store = store(&loaded, state, cpu);
-    let end = watched(&loaded, &mut store, limits, &stop).await;
+    let end = watched(&loaded, &mut store, limits, &stop, right).await;
     // The guest's files are closed with the store, before anybody looks at the directory.
     let left = store.into_data().into_left();
     let spent = Spent { wall: begin.elapsed(), cpu: cpu.spent(), memory_peak_bytes: left.memory_peak_bytes };
@@ -70,13 +71,33 @@ fn store(loaded: &Arc<Loaded>, state: JobState, cpu: CpuWatch) -> Store<JobState
 /// Lets the guest run until it ends, its time is over, or it is to stop. Both
 /// of the latter drop the guest's future: that ends it wherever it is, in a
 /// call to the host too.
-async fn watched(loaded: &Loaded, store: &mut Store<JobState>, limits: JobLimits, stop: &CancellationToken) -> End {
+async fn watched(
+    loaded: &Loaded,
+    store: &mut Store<JobState>,
+    limits: JobLimits,
+    stop: &CancellationToken,
+    right: &mut dyn RightToCompute,
+) -> End {
     tokio::select! {
         // A guest that is done at the moment of its stop was stopped.
         biased;
         () = stop.cancelled() => End::Stopped,
         () = tokio::time::sleep(limits.wall) => End::WallTimeout(limits.wall),
-        ended = guest(loaded, store) => End::Guest(ended),
+        ended = by_slices(guest(loaded, store), right) => End::Guest(ended),
+    }
+}
+
+/// Lets the guest go on as long as it has the right to. It is left alone where a
+/// tick has interrupted it, or where it waits for the host.
+async fn by_slices<T>(guest: impl Future<Output = T>, right: &mut dyn RightToCompute) -> T {
+    let mut guest = std::pin::pin!(guest);
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut guest => return ended,
+            () = right.wanted() => {}
+        }
+        right.give_way().await;
     }
 }
 

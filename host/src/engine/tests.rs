@@ -1,5 +1,6 @@
 //! The engine from outside, with guests of a few lines each.
 
+mod alone;
 mod desk;
 
 use std::path::Path;
@@ -11,6 +12,7 @@ use cap_std::fs::Dir;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+use self::alone::Alone;
 use super::*;
 use crate::ids::SessionId;
 use crate::model::job::Inputs;
@@ -76,7 +78,7 @@ impl Bench {
         std::fs::create_dir(temp.path().join("work")).unwrap();
         Self {
             temp,
-            engine: Engine::start(EngineConfig { slots: 1, compile: CompileLimits::default() }).unwrap(),
+            engine: Engine::start(EngineConfig { seats: 1, compile: CompileLimits::default() }).unwrap(),
             limits: JobLimits::default(),
             bytes_max: 1_000,
             stop: CancellationToken::new(),
@@ -121,13 +123,13 @@ impl Bench {
     /// Runs a guest whose `_start` is `body`.
     async fn run(&self, body: &str) -> Ran {
         let order = self.order(self.program(&guest(body)));
-        self.engine.run(0, order).await
+        self.engine.run(0, order, Box::new(Alone)).await
     }
 
     /// Stops the guest when it has run for a moment, and says how long it went on.
     async fn run_and_stop(&self, body: &str) -> (Ran, Duration) {
         let order = self.order(self.program(&guest(body)));
-        let running = tokio::spawn(self.engine.run(0, order));
+        let running = tokio::spawn(self.engine.run(0, order, Box::new(Alone)));
         tokio::time::sleep(Duration::from_millis(50)).await;
         let asked = Instant::now();
         self.stop.cancel();
@@ -219,7 +221,7 @@ async fn r32_a_sleeping_guest_stops_within_100_ms() {
 #[tokio::test]
 async fn a_guest_whose_future_is_dropped_gives_its_slot_back() {
     let bench = Bench::new();
-    let spinning = bench.engine.run(0, bench.order(bench.program(&guest(SPIN))));
+    let spinning = bench.engine.run(0, bench.order(bench.program(&guest(SPIN))), Box::new(Alone));
     assert!(tokio::time::timeout(Duration::from_millis(50), spinning).await.is_err());
     let next = tokio::time::timeout(Duration::from_secs(5), bench.run("")).await.unwrap();
     assert_eq!(next.outcome, Outcome::Succeeded);
@@ -266,7 +268,9 @@ async fn a_trap_shows_the_functions_and_nothing_of_the_host() {
     let wat = format!("(module {PRELUDE} (func $break_it unreachable) (func (export \"_start\") (call $break_it)))");
     let bench = Bench::new();
     let order = bench.order(bench.program(&wat::parse_str(wat).unwrap()));
-    let Outcome::Failed { reason: Reason::Trap, detail, .. } = bench.engine.run(0, order).await.outcome else {
+    let Outcome::Failed { reason: Reason::Trap, detail, .. } =
+        bench.engine.run(0, order, Box::new(Alone)).await.outcome
+    else {
         panic!("it traps");
     };
     assert!(detail.starts_with("the job gave up: it executed `unreachable`"), "{detail}");
@@ -279,7 +283,7 @@ async fn a_full_stack_is_a_trap_and_the_slot_lives_on() {
     let bench = Bench::new();
     let wat = format!("(module {PRELUDE} (func $deep (call $deep)) (func (export \"_start\") (call $deep)))");
     let order = bench.order(bench.program(&wat::parse_str(wat).unwrap()));
-    check_failed(&bench.engine.run(0, order).await, Reason::Trap);
+    check_failed(&bench.engine.run(0, order, Box::new(Alone)).await, Reason::Trap);
     assert_eq!(bench.run("").await.outcome, Outcome::Succeeded);
 }
 
@@ -297,7 +301,7 @@ async fn r06_parameters_result_and_progress_come_back() {
     let bench = Bench::new();
     let order = bench.order(bench.program(&guest(TALK)));
     let progress = order.live.progress();
-    let ran = bench.engine.run(0, order).await;
+    let ran = bench.engine.run(0, order, Box::new(Alone)).await;
     assert_eq!(ran.outcome, Outcome::Succeeded);
     assert_eq!(ran.result.as_deref(), Some("5"));
     assert_eq!(ran.params, [("a.txt".to_owned(), Some("hello".to_owned()))].into());
@@ -333,7 +337,7 @@ async fn an_artefact_that_was_altered_is_not_loaded() {
     let mut bytes = std::fs::read(&program.artefact).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&program.artefact, bytes).unwrap();
-    let ran = bench.engine.run(0, bench.order(program)).await;
+    let ran = bench.engine.run(0, bench.order(program), Box::new(Alone)).await;
     check_failed(&ran, Reason::HostError);
     assert!(ran.touched.is_nowhere());
 }
@@ -343,7 +347,7 @@ async fn a_module_too_large_for_the_pool_runs_all_the_same() {
     let bench = Bench::new();
     let wat = format!("(module {PRELUDE} (table 30000 funcref) (func (export \"_start\")))");
     let order = bench.order(bench.program(&wat::parse_str(wat).unwrap()));
-    assert_eq!(bench.engine.run(0, order).await.outcome, Outcome::Succeeded);
+    assert_eq!(bench.engine.run(0, order, Box::new(Alone)).await.outcome, Outcome::Succeeded);
 }
 
 /// The least that is a command of WASI 0.2: it succeeds at once.
@@ -357,12 +361,12 @@ const COMPONENT: &str = r#"(component
 async fn a_component_runs_too() {
     let bench = Bench::new();
     let order = bench.order(bench.program(&wat::parse_str(COMPONENT).unwrap()));
-    assert_eq!(bench.engine.run(0, order).await.outcome, Outcome::Succeeded);
+    assert_eq!(bench.engine.run(0, order, Box::new(Alone)).await.outcome, Outcome::Succeeded);
 }
 
 #[test]
 fn b05_what_cannot_run_is_refused_with_its_fault() {
-    let engine = Engine::start(EngineConfig { slots: 1, compile: CompileLimits::default() }).unwrap();
+    let engine = Engine::start(EngineConfig { seats: 1, compile: CompileLimits::default() }).unwrap();
     let artefact = module::compile(engine.inner.cache.shelf(), &guest(""), ModuleKind::Core).unwrap();
     let check = |bytes: &[u8], fault: &str| {
         let refusal = engine.inspect(bytes).unwrap_err().to_string();
@@ -388,7 +392,7 @@ fn b05_what_cannot_run_is_refused_with_its_fault() {
 
 #[test]
 fn an_import_with_a_wrong_signature_is_refused_at_upload() {
-    let engine = Engine::start(EngineConfig { slots: 1, compile: CompileLimits::default() }).unwrap();
+    let engine = Engine::start(EngineConfig { seats: 1, compile: CompileLimits::default() }).unwrap();
     let wat = "(module (import \"wasi_snapshot_preview1\" \"fd_write\" (func)) (memory (export \"memory\") 1) (func (export \"_start\")))";
     let refusal =
         module::compile(engine.inner.cache.shelf(), &wat::parse_str(wat).unwrap(), ModuleKind::Core).unwrap_err();

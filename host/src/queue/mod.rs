@@ -4,7 +4,7 @@
 //! Goes out: a [`lanes::Turn`] and a [`slots::Slot`], held while it works.
 //!
 //! Promise: everything is taken in one order, first the turn in the lane, then
-//! the slot, and given back in reverse. A job that waits for its turn never
+//! a seat with a slot, and given back in reverse. A job that waits for its turn never
 //! holds a slot, so a long lane cannot starve the others; and since nobody
 //! takes a turn while holding a slot, nobody waits in a circle.
 //!
@@ -13,6 +13,7 @@
 
 pub mod admission;
 pub mod lanes;
+pub mod shares;
 pub mod slots;
 pub mod compilers;
 

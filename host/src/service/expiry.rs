@@ -243,7 +243,9 @@ mod tests {
     async fn start(home: &TempDir, clock: &Clock) -> Service {
         let (data, work) = (home.path().join("data"), Some(home.path().join("work")));
         let store = Store::open(StoreConfig { data, work, work_bytes_max: 1 << 20 }).unwrap();
-        let engine = Engine::start(EngineConfig { slots: 1, compile: CompileLimits::default() }).unwrap();
+        let engine =
+            Engine::start(EngineConfig { seats: crate::queue::slots::seats(1), compile: CompileLimits::default() })
+                .unwrap();
         let settings = Settings {
             slots: 1,
             queue_max: 10,

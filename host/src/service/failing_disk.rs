@@ -56,7 +56,9 @@ async fn start(home: &TempDir) -> Service {
         sweep_interval: Duration::from_secs(3_600),
         reply_timeout: LONG,
     };
-    let engine = Engine::start(EngineConfig { slots: 1, compile: CompileLimits::default() }).unwrap();
+    let engine =
+        Engine::start(EngineConfig { seats: crate::queue::slots::seats(1), compile: CompileLimits::default() })
+            .unwrap();
     Service::start(store, engine, settings, Clock::system()).await.unwrap()
 }
 

@@ -36,6 +36,7 @@ use crate::service::session_keys::may_enter;
 use crate::service::settle::cancelled;
 use crate::service::settle::drained;
 use crate::service::settle::dropped;
+use crate::service::shares::Right;
 use crate::service::stream::Client;
 use crate::store::Draft;
 use crate::store::QueuedJob;
@@ -153,7 +154,7 @@ impl Service {
         // marks it first and looks here second, so either that one finds us
         // running in it, or we find the mark, or the session is gone at `begin`.
         let in_lane = lane.map(|lane| self.inner.live.take_lane(lane, live));
-        let slot = self.unless_stopped(live, self.inner.slots.take()).await?;
+        let slot = self.unless_stopped(live, self.slot_for(job)).await?;
         let session = self.session_at_start(job, has_lane).await?;
         live.enter(session.as_ref());
 
@@ -222,10 +223,9 @@ impl Service {
             }
         };
         desk.lend(draft);
-        let mut ran = self.inner.engine.run(slot.number(), order).await;
+        // The slot is given back when the guest is gone: making its work durable takes a disk.
+        let mut ran = self.inner.engine.run(slot.seat(), order, Box::new(Right(slot))).await;
         let draft = desk.take_back();
-        // The guest is gone; making its work durable takes a disk, not a slot.
-        drop(slot);
         if let Some(client) = &walk.client {
             client.guest_ended(walk.live());
             ran.stdout.passed_on = client.passed_on();

@@ -12,6 +12,7 @@
 
 pub mod journey;
 mod settle;
+mod shares;
 pub mod jobs;
 mod desk;
 mod record;

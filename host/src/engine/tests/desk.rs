@@ -44,7 +44,7 @@ async fn run(body: &str) -> Ran {
     bench.session = None;
     let wasm = wat::parse_str(format!("(module {SESSION} (func (export \"_start\") {body}))")).unwrap();
     let order = bench.order(bench.program(&wasm));
-    bench.engine.run(0, order).await
+    bench.engine.run(0, order, Box::new(Alone)).await
 }
 
 #[tokio::test]

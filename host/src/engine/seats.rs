@@ -1,7 +1,7 @@
-//! The slots: threads that do nothing but run guests, one at a time each.
+//! The seats: threads that do nothing but run guests, one at a time each.
 //!
 //! Promise: a guest that computes without end, or panics in one of our own
-//! functions, harms its own run and nothing else; the slot lives on.
+//! functions, harms its own run and nothing else; the seat lives on.
 
 use std::any::Any;
 use std::io;
@@ -17,19 +17,20 @@ use tokio_util::sync::CancellationToken;
 use super::cache::Cache;
 use super::live::Live;
 use super::order::Ran;
+use super::order::RightToCompute;
 use super::order::RunOrder;
 use super::run;
 
 /// How much the kernel prefers every other thread of the server: with guests at
-/// this nice value a plain request waits 1 to 2 ms while all slots compute.
+/// this nice value a plain request waits 1 to 2 ms while all slots are used.
 const NICE: i32 = 10;
 
 /// The threads. They end when this is dropped.
-pub(super) struct Slots {
-    slots: Vec<Slot>,
+pub(super) struct Seats {
+    seats: Vec<Seat>,
 }
 
-struct Slot {
+struct Seat {
     // Dropped before the thread is waited for, which ends its loop.
     line: Option<mpsc::Sender<Work>>,
     thread: Option<JoinHandle<()>>,
@@ -38,28 +39,35 @@ struct Slot {
 struct Work {
     cache: Arc<Cache>,
     order: RunOrder,
+    right: Box<dyn RightToCompute>,
     answer: oneshot::Sender<Ran>,
 }
 
-impl Slots {
+impl Seats {
     /// Starts `count` threads.
     pub(super) fn start(count: usize) -> io::Result<Self> {
-        let slots = (0..count).map(Slot::start).collect::<io::Result<_>>()?;
-        Ok(Self { slots })
+        let seats = (0..count).map(Seat::start).collect::<io::Result<_>>()?;
+        Ok(Self { seats })
     }
 
-    /// Runs one guest on the slot with that number.
-    pub(super) async fn run(&self, slot: usize, cache: Arc<Cache>, mut order: RunOrder) -> Ran {
+    /// Runs one guest on the seat with that number.
+    pub(super) async fn run(
+        &self,
+        seat: usize,
+        cache: Arc<Cache>,
+        mut order: RunOrder,
+        right: Box<dyn RightToCompute>,
+    ) -> Ran {
         // Dropped with this future: nobody waits for a guest that goes on.
         let stop = CancellationToken::child_token(&order.stop);
         let _stops_when_dropped = stop.clone().drop_guard();
         order.stop = stop;
         let live = order.live.clone();
         let (answer, ran) = oneshot::channel();
-        let slot = self.slots.get(slot).expect("the queue hands out only slots that exist");
-        let line = slot.line.as_ref().expect("the line is taken only when the slots are dropped");
-        // A slot whose thread is gone answers like one that panicked. The line's end is seen below.
-        let _ = line.send(Work { cache, order, answer });
+        let seat = self.seats.get(seat).expect("the queue hands out only seats that exist");
+        let line = seat.line.as_ref().expect("the line is taken only when the seats are dropped");
+        // A seat whose thread is gone answers like one that panicked. The line's end is seen below.
+        let _ = line.send(Work { cache, order, right, answer });
         ran.await.unwrap_or_else(|_| {
             live.close();
             Ran::broken(&live)
@@ -67,11 +75,11 @@ impl Slots {
     }
 }
 
-impl Slot {
+impl Seat {
     fn start(number: usize) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (line, works) = mpsc::channel::<Work>();
-        let name = format!("slot-{number}");
+        let name = format!("seat-{number}");
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             if let Err(error) = rustix::process::nice(NICE) {
                 tracing::warn!(%error, "guests run at the priority of everything else");
@@ -86,15 +94,16 @@ impl Slot {
 
 impl Work {
     async fn carry_out(self) {
-        let Work { cache, order, answer } = self;
+        let Work { cache, order, mut right, answer } = self;
         let live: Arc<Live> = order.live.clone();
         let job = order.job.clone();
-        let ran = AssertUnwindSafe(run::run(&cache, order)).catch_unwind().await;
+        let ran = AssertUnwindSafe(run::run(&cache, order, &mut *right)).catch_unwind().await;
         let ran = ran.unwrap_or_else(|panic| {
             tracing::error!(%job, panic = panic_text(&*panic), "the engine panicked in a run");
             Ran::broken(&live)
         });
         live.close();
+        drop(right);
         // Nobody waits any more if the future of the run was dropped.
         let _ = answer.send(ran);
     }
@@ -105,13 +114,13 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
-impl Drop for Slots {
+impl Drop for Seats {
     fn drop(&mut self) {
-        for slot in &mut self.slots {
-            drop(slot.line.take());
+        for seat in &mut self.seats {
+            drop(seat.line.take());
         }
-        for slot in &mut self.slots {
-            if let Some(thread) = slot.thread.take() {
+        for seat in &mut self.seats {
+            if let Some(thread) = seat.thread.take() {
                 // A panic there has been logged by the panic hook.
                 let _ = thread.join();
             }

@@ -1,0 +1,74 @@
+//! R34: one tenant's load does not starve another.
+
+use serde_json::json;
+use sessile_kit::Client;
+use sessile_kit::Job;
+use sessile_kit::TestServer;
+use sessile_kit::guests;
+
+/// Longer than any test here may take.
+const FOR_EVER_MS: u64 = 600_000;
+
+/// A second tenant beside the one that the server starts with.
+async fn another_tenant(server: &TestServer) -> Client {
+    let _ = server.post("/v1/admin/tenants", &json!({"id": "quiet"})).await.expect(201);
+    server.principal_of("quiet", "bob", &["submit", "modules"]).await
+}
+
+/// Jobs that compute until they are stopped, more than the server has slots for.
+async fn flood(server: &TestServer, count: usize) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for _ in 0..count {
+        let job = server.new_job(guests::SPIN).limit("wall_ms", FOR_EVER_MS).limit("cpu_ms", FOR_EVER_MS);
+        jobs.push(job.submit().await);
+    }
+    jobs
+}
+
+#[tokio::test]
+async fn r34_a_tenant_whose_jobs_never_end_does_not_keep_another_from_its_slots() {
+    let server = TestServer::with("slots", 2).start().await;
+    let quiet = another_tenant(&server).await;
+    let jobs = flood(&server, 40).await;
+
+    // Nothing of the flood ends, so each of these can only run between its slices.
+    let session = quiet.new_session().await;
+    for _ in 0..10 {
+        let _ = session.run(guests::COUNTER_FILE).await.succeeded();
+    }
+    assert_eq!(session.text("counter").await, "10");
+
+    // A guest that gave way goes on, and counts what it used.
+    let running = server.list("/v1/jobs?state=running").await;
+    assert_eq!(running.len(), 2);
+    for job in jobs {
+        job.end().await;
+    }
+}
+
+#[tokio::test]
+async fn r34_a_guest_that_has_given_way_keeps_its_limits() {
+    let server = TestServer::with("slots", 1).start().await;
+    let quiet = another_tenant(&server).await;
+    let long = server.new_job(guests::SPIN).limit("wall_ms", FOR_EVER_MS).limit("cpu_ms", 1_000).submit().await;
+    let other = quiet.new_job(guests::SPIN).limit("wall_ms", 2_000).limit("cpu_ms", FOR_EVER_MS).submit().await;
+    let _ = long.wait().await.failed("cpu-limit");
+    let _ = other.wait().await.failed("wall-timeout");
+    let _ = quiet.new_job(guests::HELLO).run().await.succeeded();
+}
+
+#[tokio::test]
+async fn r32_a_job_that_waits_to_go_on_is_cancelled_at_once() {
+    let server = TestServer::with("slots", 1).start().await;
+    let quiet = another_tenant(&server).await;
+    let mut jobs = flood(&server, 1).await;
+    let others = async {
+        let job = quiet.new_job(guests::SPIN).limit("wall_ms", FOR_EVER_MS).limit("cpu_ms", FOR_EVER_MS);
+        job.submit().await.until_running().await
+    };
+    jobs.push(others.await);
+    // Two guests have begun on one slot: whichever has it, either can be stopped.
+    for job in jobs {
+        job.end().await;
+    }
+}
