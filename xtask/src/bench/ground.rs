@@ -21,6 +21,8 @@ use crate::server::Server;
 pub(super) const MODULE: &str = "small_changes";
 /// The one that fills a session with files.
 pub(super) const FILLER: &str = "many_files";
+/// The one that computes until it is stopped.
+pub(super) const SPINNER: &str = "spin";
 
 /// Builds all that is compared.
 pub(super) fn build() -> anyhow::Result<()> {
@@ -29,7 +31,8 @@ pub(super) fn build() -> anyhow::Result<()> {
         run::run(run::cargo().args(["build", "--release", "--package", "sessile", what]))?;
     }
     let mut guest = run::cargo();
-    guest.args(["build", "--manifest-path", "tests/guests/Cargo.toml", "--bin", MODULE, "--bin", FILLER]);
+    guest.args(["build", "--manifest-path", "tests/guests/Cargo.toml"]);
+    guest.args([MODULE, FILLER, SPINNER].iter().flat_map(|bin| ["--bin", bin]));
     run::run(guest.args(["--profile", "guest", "--target", "wasm32-wasip1", "--target-dir", "target/guests"]))
 }
 
@@ -67,11 +70,7 @@ impl House {
         let server = Server::start(&built("sessile"), directory()?)?;
         let address = server.url.trim_start_matches("http://").to_owned();
         let door = Door { address, key: server.key.clone() };
-        for name in [MODULE, FILLER] {
-            let wasm = fs::read(guest(name)).context("cannot read a guest that was just built")?;
-            let put = format!("PUT /v1/modules/{name}");
-            door.open()?.send(&put, "Content-Type: application/wasm\r\n", &wasm)?.good(&put)?;
-        }
+        [MODULE, FILLER, SPINNER].iter().try_for_each(|name| upload(&door, name))?;
         Ok(House { server, door })
     }
 
@@ -79,6 +78,13 @@ impl House {
     pub(super) fn make_session(&self, id: &str) -> anyhow::Result<()> {
         self.door.open()?.json("POST /v1/sessions", "", &json!({"id": id})).map(|_| ())
     }
+}
+
+/// Uploads a guest.
+pub(super) fn upload(door: &Door, name: &str) -> anyhow::Result<()> {
+    let wasm = fs::read(guest(name)).context("cannot read a guest that was just built")?;
+    let put = format!("PUT /v1/modules/{name}");
+    door.open()?.send(&put, "Content-Type: application/wasm\r\n", &wasm)?.good(&put).map(|_| ())
 }
 
 /// The order of a job in a session.

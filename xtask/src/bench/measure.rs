@@ -65,6 +65,12 @@ pub(super) fn alternate(rounds: usize, mut two: [Contestant<'_>; 2]) -> anyhow::
     Ok(samples)
 }
 
+/// Lets one be measured after the other, for a contest in which what the second
+/// one does cannot be undone.
+pub(super) fn in_turn([mut one, mut other]: [Contestant<'_>; 2]) -> anyhow::Result<[Samples; 2]> {
+    Ok([take(&mut one)?, take(&mut other)?])
+}
+
 fn take(contestant: &mut Contestant<'_>) -> anyhow::Result<Samples> {
     let (cpu, begin) = (cpu_of(contestant.process)?, Instant::now());
     let latencies = (contestant.round)()?;

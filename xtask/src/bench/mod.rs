@@ -18,6 +18,7 @@ mod committed;
 mod streaming;
 mod accepting;
 mod reading;
+mod fairness;
 mod report;
 
 use anyhow::bail;
@@ -35,6 +36,7 @@ const GROUPS: &[Group] = &[
     ("streaming", streaming::rows),
     ("accepting", accepting::rows),
     ("reading", reading::rows),
+    ("fairness", fairness::rows),
 ];
 
 /// Measures the groups with these names, or all.
