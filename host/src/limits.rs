@@ -143,6 +143,8 @@ pub const ATTEMPTS_MAX: u32 = 3;
 pub const WRITES_WAITING_MAX: usize = 8_192;
 /// Units that the writer gathers into one commit.
 pub const WRITES_PER_COMMIT_MAX: usize = 512;
+/// How long a record that nobody waits for waits for others. Who asks for that job waits for it.
+pub const WRITE_BEHIND: Duration = Duration::from_millis(20);
 /// What compiling one module may map, unless configured: a 24 MB compiler of a real language takes 672 MB.
 pub const COMPILE_MEMORY_BYTES_DEFAULT: u64 = 2 << 30;
 /// Less than this, and the compiler itself does not start.
@@ -159,6 +161,8 @@ pub const COMPILES_WAITING_MAX: usize = 16;
 pub const ARTEFACT_BYTES_MAX: u64 = 512 << 20;
 /// Modules kept loaded: each holds mappings of its code, and the kernel allows 65,530.
 pub const MODULES_LOADED_MAX: usize = 1_000;
+/// Versions of modules that are remembered by what they were asked for as.
+pub const MODULES_FOUND_MAX: usize = 10_000;
 
 /// How long a streaming run waits for a client that does not read, unless configured (R30).
 pub const REPLY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
@@ -187,6 +191,8 @@ pub const READERS_KEPT: usize = 8;
 pub const COPIES_KEPT_MAX: usize = 1_000;
 /// Paths of a working copy that are worth mending one by one; beyond, it is made anew.
 pub const COPY_MENDS_MAX: usize = 64;
+/// Empty directories that are kept for jobs outside any session.
+pub const SCRATCH_KEPT_MAX: usize = 64;
 /// What all working copies in memory take together, unless configured.
 pub const WORK_BYTES_DEFAULT: u64 = 1 << 30;
 /// With less free memory-backed storage than this, working copies lie on disk.

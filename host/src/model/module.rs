@@ -47,7 +47,7 @@ pub struct ModuleVersion {
 }
 
 /// Which version of a name is meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Which {
     Latest,
     Version(u32),
@@ -55,7 +55,7 @@ pub enum Which {
 }
 
 /// How a job names a module: `name`, `name@3` or `name@sha256:…`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ModuleRef {
     pub name: ModuleName,
     pub which: Which,

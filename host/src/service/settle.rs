@@ -127,7 +127,7 @@ impl Service {
             }
             // Outside a session: nothing of the draft is kept, so only the job ends.
             (_, Record::Behind(_)) => {
-                drop(draft);
+                draft.roll_back(touched);
                 return Ok(self.end(walk, attempt, ending.clone()).await?);
             }
             (Effect::Remove, Record::Stored) => return draft.commit_and_remove(seq, attempt, ending.clone()).await,

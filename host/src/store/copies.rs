@@ -29,6 +29,7 @@ use crate::store::place::Chosen;
 use crate::store::place::Place;
 use crate::store::place::WorkDir;
 use crate::store::place::WorkPlace;
+use crate::store::scratch::Scratch;
 
 /// All working copies that are not on loan, and the places for them.
 pub(super) struct Copies {
@@ -40,6 +41,8 @@ pub(super) struct Copies {
     /// Held if `first` lies outside the data directory.
     lock: Option<File>,
     idle: Mutex<Idle>,
+    /// For jobs outside any session.
+    pub(super) scratch: Scratch,
     janitor: Option<Janitor>,
 }
 
@@ -69,7 +72,15 @@ impl Copies {
         } else {
             Arc::clone(&second)
         };
-        Ok(Copies { chosen, first, second, lock, idle: Mutex::default(), janitor: Some(janitor) })
+        Ok(Copies {
+            chosen,
+            first,
+            second,
+            lock,
+            idle: Mutex::default(),
+            scratch: Scratch::default(),
+            janitor: Some(janitor),
+        })
     }
 
     pub(super) fn place(&self) -> &WorkPlace {
@@ -186,6 +197,7 @@ fn estimate(usage: Usage) -> u64 {
 impl Drop for Copies {
     fn drop(&mut self) {
         self.idle().copies.clear();
+        self.scratch.clear();
         // Waits until the bin is empty, so that the place can go.
         self.janitor = None;
         if self.lock.is_some()

@@ -115,11 +115,13 @@ impl Store {
     /// session that is being dropped.
     pub async fn begin(&self, session: Option<SessionKey>) -> Result<Draft, StoreError> {
         let store = self.clone();
-        block(move || match session {
-            Some(key) => begin_in(store, key),
-            None => begin_outside(store),
-        })
-        .await
+        match session {
+            Some(key) => block(move || begin_in(store, key)).await,
+            None => match self.inner.shared.copies.scratch.take() {
+                Some(ready) => Ok(outside(store, ready)),
+                None => block(move || begin_outside(store)).await,
+            },
+        }
     }
 }
 
@@ -138,8 +140,21 @@ fn begin_in(store: Store, key: SessionKey) -> Result<Draft, StoreError> {
 
 fn begin_outside(store: Store) -> Result<Draft, StoreError> {
     let made = store.inner.shared.copies.make(Usage::default());
-    let (dir, root) = made.map_err(StoreError::io("make a directory for a job"))?;
-    Ok(Draft { store, params: Arc::default(), root: Arc::new(root), work: Work::Scratch(dir) })
+    Ok(outside(store, made.map_err(StoreError::io("make a directory for a job"))?))
+}
+
+fn outside(store: Store, (dir, root): (WorkDir, OwnedFd)) -> Draft {
+    Draft { store, params: Arc::default(), root: Arc::new(root), work: Work::Scratch(dir) }
+}
+
+/// Keeps a directory for another job if this one did nothing there; otherwise it
+/// is thrown away.
+fn let_go(store: &Store, dir: WorkDir, root: Arc<OwnedFd>, touched: &Touched) {
+    if touched.is_nowhere()
+        && let Some(root) = Arc::into_inner(root)
+    {
+        store.inner.shared.copies.scratch.give_back(dir, root);
+    }
 }
 
 impl Draft {
@@ -232,7 +247,10 @@ impl Draft {
         let Draft { store, root, work, .. } = self;
         let lease = match work {
             // Nothing of the directory is kept, so only the job ends.
-            Work::Scratch(_) => return Ok(store.end(seq, attempt, ending).await?),
+            Work::Scratch(dir) => {
+                let_go(&store, dir, root, &touched);
+                return Ok(store.end(seq, attempt, ending).await?);
+            }
             Work::Session(lease) => *lease,
         };
         let end = End { seq, attempt, ending, params, fate };
@@ -258,8 +276,9 @@ impl Draft {
     pub fn roll_back(self, touched: Touched) {
         match (self.work, touched) {
             (Work::Session(lease), Touched::Places(changed)) => put_back(&self.store.inner.shared, *lease, changed),
+            (Work::Scratch(dir), touched) => let_go(&self.store, dir, self.root, &touched),
             // Dropped, a lease loses its whole working copy.
-            (Work::Session(_), Touched::Everywhere) | (Work::Scratch(_), _) => (),
+            (Work::Session(_), Touched::Everywhere) => (),
         }
     }
 

@@ -165,7 +165,7 @@ impl Store {
     pub fn record(&self, job: NewJob, started_at: Option<Timestamp>, ending: Ending) -> Receipt<()> {
         let shared = self.shared();
         let told = self.shared();
-        self.writer().enqueue_step(
+        self.writer().enqueue_behind(
             move |db| {
                 let seq = job_rows::insert(db, &job, None)?;
                 let attempt = u32::from(started_at.is_some());

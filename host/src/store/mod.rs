@@ -26,6 +26,7 @@ mod keys;
 mod tenants;
 mod collector;
 mod modules;
+mod found;
 mod artefacts;
 mod sessions;
 mod creation;
@@ -47,6 +48,7 @@ mod recover;
 mod janitor;
 mod place;
 mod copies;
+mod scratch;
 mod tree;
 mod mend;
 mod changes;
@@ -72,6 +74,7 @@ use rusqlite::Connection;
 use crate::store::checkpoint::Checkpointer;
 use crate::store::collector::Collector;
 use crate::store::copies::Copies;
+use crate::store::found::Found;
 use crate::store::layout::Layout;
 use crate::store::readers::Readers;
 use crate::store::secret::Secret;
@@ -149,6 +152,7 @@ struct Inner {
 struct Shared {
     layout: Layout,
     readers: Readers,
+    found: Found,
     copies: Arc<Copies>,
     collector: Collector,
     /// Held as long as anything can still write.
@@ -171,6 +175,7 @@ impl Store {
         let writer = Writer::start(db, nudge)?;
         let shared = Shared {
             readers: Readers::new(database),
+            found: Found::default(),
             copies: Arc::new(copies),
             collector: Collector::new(layout.clone()),
             layout,

@@ -62,8 +62,18 @@ impl Store {
         tenant: &TenantId,
         reference: &ModuleRef,
     ) -> Result<Option<ModuleVersion>, StoreError> {
-        let (tenant, reference) = (tenant.clone(), reference.clone());
-        self.read(move |db| find(db, &tenant, &reference)).await
+        let key = (tenant.clone(), reference.clone());
+        let shared = self.shared();
+        let era = match shared.found.get(&key) {
+            Ok(version) => return Ok(Some(version)),
+            Err(era) => era,
+        };
+        self.read(move |db| {
+            let version = find(db, &key.0, &key.1)?;
+            version.iter().for_each(|version| shared.found.keep(era, key.clone(), version));
+            Ok(version)
+        })
+        .await
     }
 
     /// The latest version of each module, by name.
@@ -131,8 +141,8 @@ impl Store {
     /// [`Refused::NoTenant`], and as [`Refused::NoBytes`] unless
     /// [`Store::save_wasm`] came before.
     pub fn add_version(&self, new: NewVersion) -> Receipt<Added> {
-        let shared = self.shared();
-        self.writer().enqueue(move |db| {
+        let (shared, told) = (self.shared(), self.shared());
+        let add = move |db: &Connection| {
             tenants::must_exist(db, &new.tenant)?;
             let same = "SELECT * FROM module_version
                         WHERE tenant = ?1 AND name = ?2 AND digest = ?3 AND state <> 'rejected'
@@ -147,6 +157,10 @@ impl Store {
                 return Err(Refused::NoBytes.into());
             }
             insert(db, new).map(Added::New)
+        };
+        self.writer().enqueue_then(add, move |added| {
+            told.found.forget();
+            added
         })
     }
 
@@ -158,11 +172,16 @@ impl Store {
         version: u32,
         state: ModuleState,
     ) -> Receipt<bool> {
-        self.writer().enqueue(move |db| {
+        let told = self.shared();
+        let set = move |db: &Connection| {
             let update = "UPDATE module_version SET state = ?4, reason = ?5
                           WHERE tenant = ?1 AND name = ?2 AND version = ?3";
             let (state, reason) = state_words(&state);
             Ok(rows::change(db, update, params![tenant.as_str(), name.as_str(), version, state, reason])? == 1)
+        };
+        self.writer().enqueue_then(set, move |set| {
+            told.found.forget();
+            set
         })
     }
 
@@ -188,6 +207,7 @@ impl Store {
                 Ok((!digests.is_empty(), shared.collector.look_at_all(db, digests)?))
             },
             move |deleted| {
+                told.found.forget();
                 let (found, condemned) = deleted?;
                 told.collector.collect(condemned);
                 Ok(found)

@@ -62,6 +62,7 @@ impl Store {
         self.writer().enqueue_then(
             move |db| delete(db, &shared.collector, &name),
             move |deleted| {
+                told.found.forget();
                 let (sessions, condemned) = deleted?;
                 sessions.into_iter().for_each(|key| told.copies.forget(key));
                 told.collector.collect(condemned);

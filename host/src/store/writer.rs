@@ -6,7 +6,8 @@
 //! Promise: units happen in the order in which they came in, each whole or not
 //! at all, and no answer is given before the sync that makes it true. Whatever
 //! waits is taken into one commit, so the disk is waited for once for all of it;
-//! nobody waits for others to come.
+//! nobody waits for others to come, but for records that are written behind an
+//! answer.
 
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
@@ -20,9 +21,11 @@ use std::sync::mpsc::Sender;
 use std::sync::mpsc::channel;
 use std::thread;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use rusqlite::Connection;
 
+use crate::limits::WRITE_BEHIND;
 use crate::limits::WRITES_PER_COMMIT_MAX;
 use crate::limits::WRITES_WAITING_MAX;
 use crate::store::checkpoint::Nudge;
@@ -96,12 +99,34 @@ impl Writer {
         W: FnOnce(&Connection) -> Result<A, StoreError> + Send + 'static,
         F: FnOnce(Result<A, StoreError>) -> Result<T, StoreError> + Send + 'static,
     {
+        self.put(work, then, Patience::None)
+    }
+
+    /// The same for a record that nobody waits for: it is written together with
+    /// whatever else comes in the next moment, so that many of them cost few syncs.
+    pub(super) fn enqueue_behind<A, T, W, F>(&self, work: W, then: F) -> Receipt<T>
+    where
+        A: Send + 'static,
+        T: Send + 'static,
+        W: FnOnce(&Connection) -> Result<A, StoreError> + Send + 'static,
+        F: FnOnce(Result<A, StoreError>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.put(work, then, Patience::UntilOthersCome)
+    }
+
+    fn put<A, T, W, F>(&self, work: W, then: F, patience: Patience) -> Receipt<T>
+    where
+        A: Send + 'static,
+        T: Send + 'static,
+        W: FnOnce(&Connection) -> Result<A, StoreError> + Send + 'static,
+        F: FnOnce(Result<A, StoreError>) -> Result<T, StoreError> + Send + 'static,
+    {
         if self.is_poisoned() {
             return Receipt::refused(StoreError::Poisoned);
         }
         let Some(line) = &self.line else { return Receipt::refused(StoreError::Poisoned) };
         let (reply, receipt) = Receipt::new();
-        let unit = Work { work: Some(work), then, result: None, reply };
+        let unit = Work { work: Some(work), then, result: None, reply, patience };
         self.waiting.fetch_add(1, Ordering::Relaxed);
         match line.send(Box::new(unit)) {
             Ok(()) => receipt,
@@ -121,8 +146,17 @@ impl Drop for Writer {
     }
 }
 
+/// Whether a unit waits for others before it is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    None,
+    /// For [`WRITE_BEHIND`] at most, unless one that is not patient comes.
+    UntilOthersCome,
+}
+
 /// One piece of work, its type forgotten.
 trait Unit: Send {
+    fn patience(&self) -> Patience;
     /// Does the work inside the open transaction. Says what the whole transaction
     /// died of, should it be gone now.
     fn run(&mut self, db: &Connection) -> Lost;
@@ -153,6 +187,7 @@ struct Work<A, T, W, F> {
     then: F,
     result: Option<Result<A, StoreError>>,
     reply: Reply<T>,
+    patience: Patience,
 }
 
 impl<A, T, W, F> Unit for Work<A, T, W, F>
@@ -162,6 +197,10 @@ where
     W: FnOnce(&Connection) -> Result<A, StoreError> + Send,
     F: FnOnce(Result<A, StoreError>) -> Result<T, StoreError> + Send,
 {
+    fn patience(&self) -> Patience {
+        self.patience
+    }
+
     fn run(&mut self, db: &Connection) -> Lost {
         self.result = self.work.take().map(|work| run_in_savepoint(db, work));
         match &self.result {
@@ -171,7 +210,7 @@ where
     }
 
     fn settle(self: Box<Self>, lost: Option<Lost>) {
-        let Work { work, then, result, reply } = *self;
+        let Work { work, then, result, reply, .. } = *self;
         // Work that was not done goes first, with all it holds.
         drop(work);
         let result = match (lost, result) {
@@ -215,11 +254,27 @@ struct Desk {
     nudge: Nudge,
 }
 
+/// Takes what waits, and what comes as long as all of it is patient.
+fn gather(first: Box<dyn Unit>, units: &Receiver<Box<dyn Unit>>) -> Vec<Box<dyn Unit>> {
+    let end = Instant::now() + WRITE_BEHIND;
+    let mut batch = vec![first];
+    loop {
+        batch.extend(units.try_iter().take(WRITES_PER_COMMIT_MAX - batch.len()));
+        let is_patient = batch.iter().all(|unit| unit.patience() == Patience::UntilOthersCome);
+        let left = end.saturating_duration_since(Instant::now());
+        if !is_patient || left.is_zero() || batch.len() >= WRITES_PER_COMMIT_MAX {
+            return batch;
+        }
+        // Nobody can put anything in the line any more, or nobody does.
+        let Ok(next) = units.recv_timeout(left) else { return batch };
+        batch.push(next);
+    }
+}
+
 impl Desk {
     fn work(self, units: &Receiver<Box<dyn Unit>>) {
         while let Ok(first) = units.recv() {
-            let mut batch = vec![first];
-            batch.extend(units.try_iter().take(WRITES_PER_COMMIT_MAX - 1));
+            let mut batch = gather(first, units);
             self.waiting.fetch_sub(batch.len(), Ordering::Relaxed);
             let lost = self.commit(&mut batch);
             if lost == Some(Lost::Poisoned) && !self.poisoned.swap(true, Ordering::AcqRel) {
@@ -273,121 +328,4 @@ impl Desk {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::limits::LOG_PAGES_MAX;
-    use crate::store::checkpoint::Checkpointer;
-    use crate::store::schema;
-
-    /// A database with one table, and a writer for it.
-    fn writer(prepare: impl FnOnce(&mut Connection)) -> (tempfile::TempDir, Checkpointer, Writer) {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("test.sqlite3");
-        let mut db = schema::open_for_writing(&path).unwrap();
-        db.execute_batch("CREATE TABLE line (number INTEGER)").unwrap();
-        prepare(&mut db);
-        let (checkpointer, nudge) = Checkpointer::start(&path).unwrap();
-        let writer = Writer::start(db, nudge).unwrap();
-        (home, checkpointer, writer)
-    }
-
-    fn insert(number: i64) -> impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static {
-        move |db| Ok(db.execute("INSERT INTO line VALUES (?1)", [number]).map(|_| ())?)
-    }
-
-    fn numbers(db: &Connection) -> Result<Vec<i64>, StoreError> {
-        crate::store::rows::all(db, "SELECT number FROM line ORDER BY rowid", [], |row| Ok(row.get(0)?))
-    }
-
-    #[test]
-    fn units_happen_in_the_order_of_the_calls_also_if_nobody_waits() {
-        let (_home, _checkpointer, writer) = writer(|_| ());
-        for number in 0..2_000 {
-            drop(writer.enqueue(insert(number)));
-        }
-        assert_eq!(writer.enqueue(numbers).wait().unwrap(), (0..2_000).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn a_unit_that_fails_or_panics_leaves_nothing_and_spares_its_neighbours() {
-        let (_home, _checkpointer, writer) = writer(|_| ());
-        let gate = Arc::new(std::sync::Barrier::new(2));
-        let closed = Arc::clone(&gate);
-        // Holds the line, so that all that follows is one commit.
-        drop(writer.enqueue(move |_| {
-            closed.wait();
-            Ok(())
-        }));
-        let first = writer.enqueue(insert(1));
-        let failing = writer.enqueue::<(), _>(|db| {
-            insert(2)(db)?;
-            Err(StoreError::Broken("on purpose".to_owned()))
-        });
-        let panicking = writer.enqueue::<(), _>(|db| {
-            insert(3)(db)?;
-            panic!("on purpose");
-        });
-        let last = writer.enqueue(insert(4));
-        gate.wait();
-        assert!(first.wait().is_ok());
-        assert!(matches!(failing.wait(), Err(StoreError::Broken(_))));
-        assert!(matches!(panicking.wait(), Err(StoreError::Broken(_))));
-        assert!(last.wait().is_ok());
-        assert_eq!(writer.enqueue(numbers).wait().unwrap(), [1, 4]);
-    }
-
-    #[test]
-    fn a_full_line_says_so_at_once() {
-        let (_home, _checkpointer, writer) = writer(|_| ());
-        let gate = Arc::new(std::sync::Barrier::new(2));
-        let closed = Arc::clone(&gate);
-        let held = writer.enqueue(move |_| {
-            closed.wait();
-            Ok(())
-        });
-        let waiting: Vec<_> =
-            (0..=WRITES_WAITING_MAX + WRITES_PER_COMMIT_MAX).map(|_| writer.enqueue(|_| Ok(()))).collect();
-        // The next step of a job is let in all the same.
-        let step = writer.enqueue_step(|_| Ok(()), |done| done);
-        gate.wait();
-        held.wait().unwrap();
-        step.wait().unwrap();
-        let refused = waiting.into_iter().filter_map(|receipt| receipt.wait().err()).collect::<Vec<_>>();
-        assert!(!refused.is_empty() && refused.iter().all(|error| matches!(error, StoreError::Busy)));
-    }
-
-    /// 100 MiB, faster than the checkpointer finds a pause to end the log in.
-    #[test]
-    fn the_log_has_a_bound() {
-        let (home, _checkpointer, writer) = writer(|_| ());
-        for _ in 0..25 {
-            let write = |db: &Connection| Ok(db.execute("INSERT INTO line VALUES (zeroblob(4194304))", [])?);
-            writer.enqueue(write).wait().unwrap();
-        }
-        let log = std::fs::metadata(home.path().join("test.sqlite3-wal")).unwrap().len();
-        assert!(log < (u64::from(LOG_PAGES_MAX) + 2_000) * 4_096, "{log}");
-    }
-
-    /// B23: the disk fails at the sync of a commit.
-    #[test]
-    fn after_a_failed_commit_nothing_is_written_any_more() {
-        let (_home, _checkpointer, writer) = writer(|db| db.commit_hook(Some(|| true)).unwrap());
-        assert!(matches!(writer.enqueue(insert(1)).wait(), Err(StoreError::Poisoned)));
-        assert!(matches!(writer.enqueue(insert(2)).wait(), Err(StoreError::Poisoned)));
-        assert!(writer.is_poisoned());
-    }
-
-    /// B23: no room is no reason to stop.
-    #[test]
-    fn a_full_disk_is_told_and_the_store_goes_on() {
-        let (_home, _checkpointer, writer) = writer(|db| {
-            let pages: i64 = db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
-            db.execute_batch(&format!("PRAGMA max_page_count = {}", pages + 8)).unwrap();
-        });
-        let huge =
-            writer.enqueue(|db| Ok(db.execute("INSERT INTO line VALUES (zeroblob(1000000))", []).map(|_| ())?));
-        assert!(matches!(huge.wait(), Err(StoreError::Full)));
-        writer.enqueue(insert(1)).wait().unwrap();
-        assert_eq!(writer.enqueue(numbers).wait().unwrap(), [1]);
-    }
-}
+mod tests;

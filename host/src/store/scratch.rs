@@ -1,0 +1,92 @@
+//! Directories for jobs outside any session: made once, and used again by the
+//! next job if the one before left them as they were.
+//!
+//! Promise: a job finds nothing of another one's in its directory: no name, and
+//! no time that somebody set.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use rustix::fs::Timespec;
+use rustix::fs::Timestamps;
+use rustix::fs::UTIME_NOW;
+
+use crate::limits::SCRATCH_KEPT_MAX;
+use crate::store::place::WorkDir;
+use crate::store::tree;
+
+/// Directories that are ready for a job.
+#[derive(Default)]
+pub(super) struct Scratch {
+    ready: Mutex<Vec<(WorkDir, OwnedFd)>>,
+}
+
+impl Scratch {
+    /// One that is as good as new, if there is one.
+    pub(super) fn take(&self) -> Option<(WorkDir, OwnedFd)> {
+        let (dir, open) = self.ready().pop()?;
+        // One that cannot be made so is thrown away.
+        make_fresh(&open).is_ok().then_some((dir, open))
+    }
+
+    /// Keeps one that a job did not touch. Looks for itself all the same, since what
+    /// lies there would be seen by a stranger.
+    pub(super) fn give_back(&self, dir: WorkDir, open: OwnedFd) {
+        if tree::names(&open).is_ok_and(|names| names.is_empty()) {
+            let mut ready = self.ready();
+            if ready.len() < SCRATCH_KEPT_MAX {
+                ready.push((dir, open));
+            }
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        self.ready().clear();
+    }
+
+    fn ready(&self) -> MutexGuard<'_, Vec<(WorkDir, OwnedFd)>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A job may set the times of its `/`, and they are no change of its files.
+fn make_fresh(open: &OwnedFd) -> io::Result<()> {
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    Ok(rustix::fs::futimens(open, &Timestamps { last_access: now, last_modification: now })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt as _;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::janitor::Janitor;
+    use crate::store::place::Place;
+
+    #[test]
+    fn b11_a_directory_is_used_again_only_if_it_is_as_new() {
+        let home = tempfile::tempdir().unwrap();
+        let janitor = Janitor::start().unwrap();
+        let place = Arc::new(Place::open(home.path(), 1 << 20, janitor.bin()).unwrap());
+        let scratch = Scratch::default();
+        let (dir, open) = place.make(0).unwrap();
+        let path = fs::read_dir(home.path()).unwrap().next().unwrap().unwrap().path();
+
+        let long_ago = Timespec { tv_sec: 1, tv_nsec: 0 };
+        let times = Timestamps { last_access: long_ago, last_modification: long_ago };
+        rustix::fs::futimens(&open, &times).unwrap();
+        scratch.give_back(dir, open);
+        let (dir, open) = scratch.take().unwrap();
+        let meta = fs::metadata(&path).unwrap();
+        assert!(meta.mtime() > 1 && meta.atime() > 1, "a time that somebody set is seen by another");
+
+        fs::write(path.join("left"), "behind").unwrap();
+        scratch.give_back(dir, open);
+        assert!(scratch.take().is_none());
+    }
+}

@@ -1,0 +1,130 @@
+//! The writer, on a database with one table.
+
+use super::*;
+use crate::limits::LOG_PAGES_MAX;
+use crate::store::checkpoint::Checkpointer;
+use crate::store::schema;
+
+/// A database with one table, and a writer for it.
+fn writer(prepare: impl FnOnce(&mut Connection)) -> (tempfile::TempDir, Checkpointer, Writer) {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("test.sqlite3");
+    let mut db = schema::open_for_writing(&path).unwrap();
+    db.execute_batch("CREATE TABLE line (number INTEGER)").unwrap();
+    prepare(&mut db);
+    let (checkpointer, nudge) = Checkpointer::start(&path).unwrap();
+    let writer = Writer::start(db, nudge).unwrap();
+    (home, checkpointer, writer)
+}
+
+fn insert(number: i64) -> impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static {
+    move |db| Ok(db.execute("INSERT INTO line VALUES (?1)", [number]).map(|_| ())?)
+}
+
+fn numbers(db: &Connection) -> Result<Vec<i64>, StoreError> {
+    crate::store::rows::all(db, "SELECT number FROM line ORDER BY rowid", [], |row| Ok(row.get(0)?))
+}
+
+#[test]
+fn units_happen_in_the_order_of_the_calls_also_if_nobody_waits() {
+    let (_home, _checkpointer, writer) = writer(|_| ());
+    for number in 0..2_000 {
+        drop(writer.enqueue(insert(number)));
+    }
+    assert_eq!(writer.enqueue(numbers).wait().unwrap(), (0..2_000).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_unit_that_fails_or_panics_leaves_nothing_and_spares_its_neighbours() {
+    let (_home, _checkpointer, writer) = writer(|_| ());
+    let gate = Arc::new(std::sync::Barrier::new(2));
+    let closed = Arc::clone(&gate);
+    // Holds the line, so that all that follows is one commit.
+    drop(writer.enqueue(move |_| {
+        closed.wait();
+        Ok(())
+    }));
+    let first = writer.enqueue(insert(1));
+    let failing = writer.enqueue::<(), _>(|db| {
+        insert(2)(db)?;
+        Err(StoreError::Broken("on purpose".to_owned()))
+    });
+    let panicking = writer.enqueue::<(), _>(|db| {
+        insert(3)(db)?;
+        panic!("on purpose");
+    });
+    let last = writer.enqueue(insert(4));
+    gate.wait();
+    assert!(first.wait().is_ok());
+    assert!(matches!(failing.wait(), Err(StoreError::Broken(_))));
+    assert!(matches!(panicking.wait(), Err(StoreError::Broken(_))));
+    assert!(last.wait().is_ok());
+    assert_eq!(writer.enqueue(numbers).wait().unwrap(), [1, 4]);
+}
+
+#[test]
+fn what_is_written_behind_an_answer_is_taken_along_in_its_place() {
+    let (_home, _checkpointer, writer) = writer(|_| ());
+    let behind: Vec<_> = (0..3).map(|number| writer.enqueue_behind(insert(number), |done| done)).collect();
+    assert_eq!(writer.enqueue(numbers).wait().unwrap(), [0, 1, 2]);
+    behind.into_iter().for_each(|receipt| receipt.wait().unwrap());
+    // Alone it is written too, and so is what is in the line at the end.
+    writer.enqueue_behind(insert(3), |done| done).wait().unwrap();
+    let last = writer.enqueue_behind(insert(4), |done| done);
+    drop(writer);
+    last.wait().unwrap();
+}
+
+#[test]
+fn a_full_line_says_so_at_once() {
+    let (_home, _checkpointer, writer) = writer(|_| ());
+    let gate = Arc::new(std::sync::Barrier::new(2));
+    let closed = Arc::clone(&gate);
+    let held = writer.enqueue(move |_| {
+        closed.wait();
+        Ok(())
+    });
+    let waiting: Vec<_> =
+        (0..=WRITES_WAITING_MAX + WRITES_PER_COMMIT_MAX).map(|_| writer.enqueue(|_| Ok(()))).collect();
+    // The next step of a job is let in all the same.
+    let step = writer.enqueue_step(|_| Ok(()), |done| done);
+    gate.wait();
+    held.wait().unwrap();
+    step.wait().unwrap();
+    let refused = waiting.into_iter().filter_map(|receipt| receipt.wait().err()).collect::<Vec<_>>();
+    assert!(!refused.is_empty() && refused.iter().all(|error| matches!(error, StoreError::Busy)));
+}
+
+/// 100 MiB, faster than the checkpointer finds a pause to end the log in.
+#[test]
+fn the_log_has_a_bound() {
+    let (home, _checkpointer, writer) = writer(|_| ());
+    for _ in 0..25 {
+        let write = |db: &Connection| Ok(db.execute("INSERT INTO line VALUES (zeroblob(4194304))", [])?);
+        writer.enqueue(write).wait().unwrap();
+    }
+    let log = std::fs::metadata(home.path().join("test.sqlite3-wal")).unwrap().len();
+    assert!(log < (u64::from(LOG_PAGES_MAX) + 2_000) * 4_096, "{log}");
+}
+
+/// B23: the disk fails at the sync of a commit.
+#[test]
+fn after_a_failed_commit_nothing_is_written_any_more() {
+    let (_home, _checkpointer, writer) = writer(|db| db.commit_hook(Some(|| true)).unwrap());
+    assert!(matches!(writer.enqueue(insert(1)).wait(), Err(StoreError::Poisoned)));
+    assert!(matches!(writer.enqueue(insert(2)).wait(), Err(StoreError::Poisoned)));
+    assert!(writer.is_poisoned());
+}
+
+/// B23: no room is no reason to stop.
+#[test]
+fn a_full_disk_is_told_and_the_store_goes_on() {
+    let (_home, _checkpointer, writer) = writer(|db| {
+        let pages: i64 = db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        db.execute_batch(&format!("PRAGMA max_page_count = {}", pages + 8)).unwrap();
+    });
+    let huge = writer.enqueue(|db| Ok(db.execute("INSERT INTO line VALUES (zeroblob(1000000))", []).map(|_| ())?));
+    assert!(matches!(huge.wait(), Err(StoreError::Full)));
+    writer.enqueue(insert(1)).wait().unwrap();
+    assert_eq!(writer.enqueue(numbers).wait().unwrap(), [1]);
+}
