@@ -10,6 +10,7 @@
 use axum::body::Body;
 use axum::extract::Request;
 use axum::extract::State;
+use axum::http::Extensions;
 use axum::http::HeaderMap;
 use axum::http::HeaderName;
 use axum::http::HeaderValue;
@@ -19,6 +20,7 @@ use axum::http::request::Parts;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
 use futures_util::stream;
+use http_body::Body as _;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use http_body_util::StreamBody;
@@ -70,13 +72,17 @@ pub(super) async fn run(
     }
     let mut order = run_form::order(module, query, header_text(&headers, &SESSION_ID)?)?;
     order.session_key = shown_key(&headers, None)?;
-    let line = extensions.get::<Line>().ok_or_else(no_line)?.watch().map_err(|error| {
-        tracing::warn!(%error, "a connection cannot be watched");
-        no_line()
-    })?;
+    // A request that has come in whole needs no watching: the connection reads on then, and
+    // sees the client go.
+    let line = if body.is_end_stream() { None } else { Some(watched(&extensions)?) };
     let run = service.run(&caller.owner, order).await?;
     let StreamingRun { id, session, next_key, stdin, mut answer } = run;
-    tokio::spawn(send_stdin(body, stdin, line));
+    match line {
+        Some(line) => {
+            tokio::spawn(send_stdin(body, stdin, line));
+        }
+        None => stdin.finish(),
+    }
     let first = answer.next().await;
     let session_active = answer.session_active();
     let mut response = match first {
@@ -93,6 +99,13 @@ pub(super) async fn run(
     }
     // With a failure too: the request was accepted, and has used up its key.
     Ok(with_key(next_key.as_ref(), response))
+}
+
+fn watched(extensions: &Extensions) -> Result<Watched, Problem> {
+    extensions.get::<Line>().ok_or_else(no_line)?.watch().map_err(|error| {
+        tracing::warn!(%error, "a connection cannot be watched");
+        no_line()
+    })
 }
 
 /// A streaming run whose client cannot be watched might outlive it.

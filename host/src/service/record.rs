@@ -18,6 +18,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::watch;
 use tokio::time::sleep;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::clock::Timestamp;
 use crate::ids::JobId;
@@ -205,17 +206,34 @@ impl Service {
             Stage::Started(at) => Some(at),
             Stage::Waiting | Stage::Over | Stage::Left => None,
         };
-        let receipt = self.inner.store.record(job.new.clone(), started_at, ending);
-        let service = self.clone();
-        self.inner.tasks.spawn(async move {
-            if let Err(error) = receipt.await {
-                tracing::error!(
-                    job = %job.new.id, tenant = %job.new.owner.tenant, error = %Chain(&error),
-                    "a streaming run could not be put on record"
-                );
-            }
-            service.inner.unrecorded.leave(&job);
-        });
+        let leaving = Leaving { service: self.clone(), job: Arc::clone(&job), _task: self.inner.tasks.token() };
+        self.inner.store.record(job.new.clone(), started_at, ending, move |recorded| leaving.tell(recorded));
         Ok(())
+    }
+}
+
+/// A run whose record is being written. Dropped when it is on record, or will not be.
+struct Leaving {
+    service: Service,
+    job: Arc<Unrecorded>,
+    /// Whoever drains the service waits for this too.
+    _task: TaskTrackerToken,
+}
+
+impl Leaving {
+    fn tell(self, recorded: Result<(), &StoreError>) {
+        if let Err(error) = recorded {
+            let new = &self.job.new;
+            tracing::error!(
+                job = %new.id, tenant = %new.owner.tenant, error = %Chain(error),
+                "a streaming run could not be put on record"
+            );
+        }
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.service.inner.unrecorded.leave(&self.job);
     }
 }

@@ -161,11 +161,18 @@ impl Store {
 
     /// Records a job that ran before it was on record: acceptance, its one
     /// attempt and its end as one write. For a job outside a session, which
-    /// changes nothing that lasts (R26b).
-    pub fn record(&self, job: NewJob, started_at: Option<Timestamp>, ending: Ending) -> Receipt<()> {
+    /// changes nothing that lasts (R26b). `then` is called when it is on record, or
+    /// with the reason why it is not, on the writer's thread; or dropped.
+    pub fn record(
+        &self,
+        job: NewJob,
+        started_at: Option<Timestamp>,
+        ending: Ending,
+        then: impl FnOnce(Result<(), &StoreError>) + Send + 'static,
+    ) {
         let shared = self.shared();
         let told = self.shared();
-        self.writer().enqueue_behind(
+        let recorded = self.writer().enqueue_behind(
             move |db| {
                 let seq = job_rows::insert(db, &job, None)?;
                 let attempt = u32::from(started_at.is_some());
@@ -177,10 +184,13 @@ impl Store {
                 shared.collector.job_is_over(db, over.digest)
             },
             move |ended| {
+                then(ended.as_ref().map(|_| ()));
                 told.collector.collect(ended?);
                 Ok(())
             },
-        )
+        );
+        // Nobody waits for it.
+        drop(recorded);
     }
 
     /// What a job that is over printed, up to its limit.

@@ -35,7 +35,7 @@ impl Scratch {
     /// Keeps one that a job did not touch. Looks for itself all the same, since what
     /// lies there would be seen by a stranger.
     pub(super) fn give_back(&self, dir: WorkDir, open: OwnedFd) {
-        if tree::names(&open).is_ok_and(|names| names.is_empty()) {
+        if tree::is_empty(&open).is_ok_and(|is_empty| is_empty) {
             let mut ready = self.ready();
             if ready.len() < SCRATCH_KEPT_MAX {
                 ready.push((dir, open));

@@ -9,6 +9,7 @@ use std::ffi::CStr;
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::os::fd::OwnedFd;
 
@@ -17,6 +18,8 @@ use rustix::fs::Dir;
 use rustix::fs::FileType;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
+use rustix::fs::RawDir;
+use rustix::fs::SeekFrom;
 use rustix::fs::Timespec;
 use rustix::fs::Timestamps;
 use rustix::io::Errno;
@@ -155,6 +158,19 @@ pub(super) fn names(dir: &OwnedFd) -> io::Result<Vec<CString>> {
         }
     }
     Ok(names)
+}
+
+/// Whether there is no name in a directory, which nobody else reads meanwhile.
+pub(super) fn is_empty(dir: &OwnedFd) -> io::Result<bool> {
+    rustix::fs::seek(dir, SeekFrom::Start(0))?;
+    let mut buffer = [MaybeUninit::uninit(); 1_024];
+    let mut entries = RawDir::new(dir, &mut buffer);
+    while let Some(entry) = entries.next() {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Removes a file, a link or an empty directory. `Ok(false)` is a directory that
