@@ -21,6 +21,7 @@ use crate::ids::TenantId;
 use crate::limits;
 use crate::model::caller::Owner;
 use crate::model::caller::Scope;
+use crate::model::quota::Quota;
 use crate::service::keys;
 use crate::store::Key;
 use crate::store::PageOf;
@@ -117,7 +118,13 @@ pub(super) fn key(verb: KeyVerb) -> ExitCode {
 impl DataDir {
     /// Opens the store, and makes it if need be; keeps servers away meanwhile.
     fn open(self) -> Result<Store, StoreError> {
-        Store::open(StoreConfig { data: self.data, work: None, work_bytes_max: limits::WORK_BYTES_DEFAULT })
+        Store::open(StoreConfig {
+            data: self.data,
+            work: None,
+            work_bytes_max: limits::WORK_BYTES_DEFAULT,
+            // Which the configuration of a server says; nothing that is done here asks for it.
+            quota: Quota::of_machine(1, 1),
+        })
     }
 }
 

@@ -7,6 +7,7 @@
 //! Not here: how any of it is stored (`store`) or written in JSON (`http`).
 
 pub mod caller;
+pub mod quota;
 pub mod module;
 pub mod path;
 pub mod entry;

@@ -171,6 +171,7 @@ mod tests {
     use crate::model::history::Retention;
     use crate::model::history::TransactionMode;
     use crate::model::params::ParamChanges;
+    use crate::model::quota::Quota;
     use crate::model::session::QueueMode;
     use crate::model::session::SessionLimits;
     use crate::queue::admission::UnknownSessions;
@@ -242,7 +243,8 @@ mod tests {
 
     async fn start(home: &TempDir, clock: &Clock) -> Service {
         let (data, work) = (home.path().join("data"), Some(home.path().join("work")));
-        let store = Store::open(StoreConfig { data, work, work_bytes_max: 1 << 20 }).unwrap();
+        let store =
+            Store::open(StoreConfig { data, work, work_bytes_max: 1 << 20, quota: Quota::of_machine(4, 1) }).unwrap();
         let engine = Engine::start(EngineConfig { slots: 1, compile: CompileLimits::default() }).unwrap();
         let settings = Settings {
             slots: 1,

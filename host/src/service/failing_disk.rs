@@ -23,6 +23,7 @@ use crate::model::job::JobLimits;
 use crate::model::job::OnCrash;
 use crate::model::outcome::Outcome;
 use crate::model::outcome::Reason;
+use crate::model::quota::Quota;
 use crate::model::session::QueueMode;
 use crate::queue::admission::UnknownSessions;
 use crate::service::Service;
@@ -48,7 +49,8 @@ const GUEST: &str = r#"(module (memory (export "memory") 1) (func (export "_star
 
 async fn start(home: &TempDir) -> Service {
     let (data, work) = (home.path().join("data"), Some(home.path().join("work")));
-    let store = Store::open(StoreConfig { data, work, work_bytes_max: 1 << 20 }).unwrap();
+    let store =
+        Store::open(StoreConfig { data, work, work_bytes_max: 1 << 20, quota: Quota::of_machine(4, 1) }).unwrap();
     let settings = Settings {
         slots: 1,
         queue_max: 10,

@@ -42,8 +42,10 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
+use crate::ids::TenantId;
 use crate::limits;
 use crate::model::caller::Caller;
+use crate::model::quota::Quota;
 use crate::model::rolling_key::KeyMaker;
 use crate::queue::admission::UnknownSessions;
 use crate::queue::compilers::Compilers;
@@ -164,6 +166,12 @@ impl Service {
     /// Who an API key speaks for, if it is valid.
     pub fn caller_of(&self, key: &str) -> Option<Caller> {
         self.inner.keys.caller(key, self.now())
+    }
+
+    /// What a tenant may have now. Costs a look into memory, so ask anew each time:
+    /// a change is in force at once.
+    pub fn quota_of(&self, tenant: &TenantId) -> Arc<Quota> {
+        self.inner.store.quota_of(tenant)
     }
 
     /// The API keys.

@@ -24,6 +24,7 @@ mod checkpoint;
 mod readers;
 mod keys;
 mod tenants;
+mod quotas;
 mod collector;
 mod modules;
 mod artefacts;
@@ -69,10 +70,12 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use crate::model::quota::Quota;
 use crate::store::checkpoint::Checkpointer;
 use crate::store::collector::Collector;
 use crate::store::copies::Copies;
 use crate::store::layout::Layout;
+use crate::store::quotas::Quotas;
 use crate::store::readers::Readers;
 use crate::store::secret::Secret;
 use crate::store::writer::Writer;
@@ -127,6 +130,8 @@ pub struct StoreConfig {
     pub work: Option<PathBuf>,
     /// What the working copies may hold in memory together.
     pub work_bytes_max: u64,
+    /// What a tenant has unless told otherwise.
+    pub quota: Quota,
 }
 
 /// The store. A clone is the same store. The last one that is dropped closes it
@@ -151,6 +156,7 @@ struct Shared {
     readers: Readers,
     copies: Arc<Copies>,
     collector: Collector,
+    quotas: Quotas,
     /// Held as long as anything can still write.
     _lock: File,
 }
@@ -166,6 +172,7 @@ impl Store {
         let database = layout.database();
         let db = schema::open_for_writing(&database)?;
         durable::sync_dir(layout.data()).map_err(StoreError::io("make the data directory durable"))?;
+        let quotas = Quotas::load(&db, config.quota)?;
         let copies = Copies::open(&layout, config.work.as_deref(), config.work_bytes_max)?;
         let (checkpointer, nudge) = Checkpointer::start(&database)?;
         let writer = Writer::start(db, nudge)?;
@@ -173,6 +180,7 @@ impl Store {
             readers: Readers::new(database),
             copies: Arc::new(copies),
             collector: Collector::new(layout.clone()),
+            quotas,
             layout,
             _lock: lock,
         };
