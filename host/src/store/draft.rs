@@ -364,7 +364,7 @@ fn write(
     end: &End,
 ) -> Result<Committed, StoreError> {
     // The session first: it says whether this commit still has its place.
-    let mut edit = Edit::begin(db, key)?;
+    let mut edit = Edit::begin(db, key)?.within(&shared.quotas);
     edit.must_follow(step)?;
     changes.write(&mut edit, root)?;
     edit.params(&end.params)?;
