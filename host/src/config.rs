@@ -224,8 +224,7 @@ impl Layer {
             let Some(setting) = name.strip_prefix(PREFIX).map(str::to_lowercase) else { continue };
             let bad = |message: String| ConfigError::BadVariable { name: name.clone(), message };
             if let Some(measure) = setting.strip_prefix(QUOTA).and_then(|name| Measure::named(name).ok()) {
-                let value = value.parse().map_err(|_| bad(format!("`{value}` is not a number")))?;
-                let value = measure.check(value).map_err(|error| bad(error.to_string()))?;
+                let value = measure.check_text(&value).map_err(|error| bad(error.to_string()))?;
                 quota.insert(measure.word().to_owned(), value);
                 continue;
             }
@@ -354,7 +353,7 @@ mod tests {
         let (config, _) = load(flags.clone(), &variables).unwrap();
         assert_eq!((config.quota.sessions, config.quota.weight, config.quota.running_jobs), (3, 7, 9));
         check_refused(flags.clone(), &[("SESSILE_QUOTA_WEIGHT", "0")], "`SESSILE_QUOTA_WEIGHT`");
-        check_refused(flags.clone(), &[("SESSILE_QUOTA_WEIGHT", "many")], "`many`");
+        check_refused(flags.clone(), &[("SESSILE_QUOTA_WEIGHT", "many")], "is many");
         let (_, unknown) = load(flags.clone(), &[("SESSILE_QUOTA_WIGHT", "1")]).unwrap();
         assert_eq!(unknown, ["SESSILE_QUOTA_WIGHT"]);
         std::fs::write(file.path(), "[quota]\nwall_ms = 3600001\n").unwrap();

@@ -331,10 +331,11 @@ impl From<Refusal> for Problem {
                 admission::Refusal::ServerFull { .. } | admission::Refusal::LaneFull { .. } => Code::QueueFull,
                 admission::Refusal::UnknownSession { .. } => Code::NotFound,
                 admission::Refusal::SessionBusy { .. } => Code::SessionBusy,
+                admission::Refusal::OverQuota(over) => code_of(over),
             },
         };
         let retry_after = match &refusal {
-            Refusal::OverQuota(over) => over.again,
+            Refusal::OverQuota(over) | Refusal::Admission(admission::Refusal::OverQuota(over)) => over.again,
             _ => None,
         };
         Problem { retry_after, ..Problem::new(code, refusal.to_string()) }

@@ -8,6 +8,7 @@
 
 pub mod caller;
 pub mod quota;
+pub mod bucket;
 pub mod module;
 pub mod path;
 pub mod entry;

@@ -64,8 +64,8 @@ pub struct Quota {
 pub enum BadQuota {
     #[error("a quota has no `{name}`; it has {known}", known = Measure::list())]
     Unknown { name: String },
-    #[error("`{measure}` of a quota is {value}, and must be from {least} to {most}")]
-    OutOfRange { measure: Measure, value: u64, least: u64, most: u64 },
+    #[error("`{measure}` of a quota is {value}, and must be a whole number from {least} to {most}")]
+    OutOfRange { measure: Measure, value: String, least: u64, most: u64 },
 }
 
 /// What a tenant holds that stays until it is deleted.
@@ -84,6 +84,17 @@ pub enum QuotaChange {
     Replace(Overrides),
     /// That, beside what was set before; `None` takes away what was set.
     Merge(Vec<(Measure, Option<u64>)>),
+}
+
+/// A job or session that asked for more than one of its tenant may have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}` is {value}, and the tenant's quota allows at most {limit} (`{measure}`)")]
+pub struct AsksTooMuch {
+    /// In the request.
+    pub field: &'static str,
+    pub value: u64,
+    pub limit: u64,
+    pub measure: Measure,
 }
 
 /// A quota that does not allow what was asked for. Nothing was done.
@@ -169,7 +180,14 @@ impl Measure {
         if (least..=most).contains(&value) {
             return Ok(value);
         }
-        Err(BadQuota::OutOfRange { measure: self, value, least, most })
+        Err(BadQuota::OutOfRange { measure: self, value: value.to_string(), least, most })
+    }
+
+    /// The same for what somebody has written.
+    pub fn check_text(self, text: &str) -> Result<u64, BadQuota> {
+        let (_, least, most) = self.sheet();
+        let value = text.chars().take(64).collect();
+        text.parse().map_or(Err(BadQuota::OutOfRange { measure: self, value, least, most }), |value| self.check(value))
     }
 
     fn list() -> String {
@@ -274,6 +292,23 @@ impl Quota {
         }
     }
 
+    /// The number that one job or session gets: what it asked for, or the default as
+    /// far as that is allowed.
+    pub fn bound(
+        &self,
+        measure: Measure,
+        field: &'static str,
+        asked: Option<u64>,
+        default: u64,
+    ) -> Result<u64, AsksTooMuch> {
+        let limit = self.get(measure);
+        match asked {
+            None => Ok(default.min(limit)),
+            Some(value) if value <= limit => Ok(value),
+            Some(value) => Err(AsksTooMuch { field, value, limit, measure }),
+        }
+    }
+
     /// Refuses `more` of something of which `used` is there, if that is too much.
     pub fn allow(&self, measure: Measure, used: u64, more: u64) -> Result<(), OverQuota> {
         let limit = self.get(measure);
@@ -316,7 +351,8 @@ mod tests {
     fn r34_a_number_out_of_its_range_is_refused_with_the_range() {
         let mut set = Overrides::default();
         let told = set.set(Measure::Weight, 1_001).unwrap_err().to_string();
-        assert_eq!(told, "`weight` of a quota is 1001, and must be from 1 to 1000");
+        assert_eq!(told, "`weight` of a quota is 1001, and must be a whole number from 1 to 1000");
+        assert!(Measure::Weight.check_text("-1").unwrap_err().to_string().contains("is -1, and must be a whole"));
         assert!(set.is_empty());
         let told = Measure::named("wight").unwrap_err().to_string();
         assert!(told.contains("`wight`") && told.contains("`weight`"), "{told}");

@@ -243,8 +243,13 @@ mod tests {
 
     async fn start(home: &TempDir, clock: &Clock) -> Service {
         let (data, work) = (home.path().join("data"), Some(home.path().join("work")));
-        let store =
-            Store::open(StoreConfig { data, work, work_bytes_max: 1 << 20, quota: Quota::of_machine(4, 1) }).unwrap();
+        let store = Store::open(StoreConfig {
+            data,
+            work,
+            work_bytes_max: 1 << 20,
+            quota: Quota { sessions: 200_000, ..Quota::of_machine(4, 1) },
+        })
+        .unwrap();
         let engine = Engine::start(EngineConfig { slots: 1, compile: CompileLimits::default() }).unwrap();
         let settings = Settings {
             slots: 1,

@@ -16,10 +16,10 @@ use crate::model::caller::Owner;
 use crate::model::expiry::Terms;
 use crate::model::history::Retention;
 use crate::model::history::TransactionMode;
+use crate::model::job::AskedLimits;
 use crate::model::job::Delivery;
 use crate::model::job::Inputs;
 use crate::model::job::Job;
-use crate::model::job::JobLimits;
 use crate::model::job::OnCrash;
 use crate::model::outcome::Outcome;
 use crate::model::outcome::Reason;
@@ -101,7 +101,7 @@ fn order(number: usize) -> JobOrder {
         session: Some("s".parse().unwrap()),
         queue: None,
         inputs: Inputs { args: Vec::new(), env: BTreeMap::new(), stdin: Vec::new(), params_in_env: false },
-        limits: JobLimits::default(),
+        limits: AskedLimits::default(),
         on_crash: OnCrash::Rerun,
         delivery: Delivery::Stored,
         dry_run: false,

@@ -27,6 +27,8 @@ pub mod expiry;
 pub mod modules;
 pub mod keys;
 pub mod tenants;
+mod rates;
+pub mod quotas;
 pub mod refusal;
 #[cfg(test)]
 mod failing_disk;
@@ -42,10 +44,8 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
-use crate::ids::TenantId;
 use crate::limits;
 use crate::model::caller::Caller;
-use crate::model::quota::Quota;
 use crate::model::rolling_key::KeyMaker;
 use crate::queue::admission::UnknownSessions;
 use crate::queue::compilers::Compilers;
@@ -59,6 +59,7 @@ use self::keys::KeyRing;
 use self::live::LiveJobs;
 use self::modules::Programs;
 use self::names::Names;
+use self::rates::Rates;
 use self::record::AllUnrecorded;
 
 /// What the operator has set about queueing.
@@ -92,6 +93,8 @@ struct Inner {
     names: Names,
     unrecorded: AllUnrecorded,
     keys: KeyRing,
+    /// Requests and processor time of tenants.
+    rates: Rates,
     /// Makes the keys of sessions, which are not stored.
     key_maker: KeyMaker,
     programs: Programs,
@@ -135,6 +138,7 @@ impl Service {
             names: Names::default(),
             unrecorded: AllUnrecorded::default(),
             keys,
+            rates: Rates::default(),
             key_maker,
             programs: Programs::default(),
             door: Mutex::new(()),
@@ -166,12 +170,6 @@ impl Service {
     /// Who an API key speaks for, if it is valid.
     pub fn caller_of(&self, key: &str) -> Option<Caller> {
         self.inner.keys.caller(key, self.now())
-    }
-
-    /// What a tenant may have now. Costs a look into memory, so ask anew each time:
-    /// a change is in force at once.
-    pub fn quota_of(&self, tenant: &TenantId) -> Arc<Quota> {
-        self.inner.store.quota_of(tenant)
     }
 
     /// The API keys.

@@ -9,6 +9,7 @@ use crate::ids::ModuleName;
 use crate::ids::SessionId;
 use crate::model::module::ModuleRef;
 use crate::model::module::ModuleState;
+use crate::model::quota::AsksTooMuch;
 use crate::model::quota::OverQuota;
 use crate::queue::admission;
 use crate::queue::compilers::LineFull;
@@ -148,6 +149,12 @@ impl From<BadModule> for Refusal {
             BadModule::Invalid(sentence) => Refusal::InvalidModule(sentence),
             BadModule::Unsupported(sentence) => Refusal::UnsupportedModule(sentence),
         }
+    }
+}
+
+impl From<AsksTooMuch> for Refusal {
+    fn from(asks: AsksTooMuch) -> Self {
+        Refusal::Invalid(asks.to_string())
     }
 }
 

@@ -107,6 +107,8 @@ pub(super) struct Lease {
     pub(super) tip: Tip,
     pub(super) copy: Copy,
     has_links: bool,
+    /// What more its tenant may store.
+    room: u64,
 }
 
 impl Store {
@@ -131,7 +133,8 @@ fn begin_in(store: Store, key: SessionKey) -> Result<Draft, StoreError> {
         let params = Arc::new(params::load(db, key, View::Tip)?);
         let (copy, root) = mend::bring_up(db, &shared.copies, key, &tip)?;
         let has_links = nodes::has_links(db, key)?;
-        let work = Work::Session(Box::new(Lease { session, tip, copy, has_links }));
+        let room = shared.quotas.room(db, &session.owner.tenant)?;
+        let work = Work::Session(Box::new(Lease { session, tip, copy, has_links, room }));
         Ok(Draft { store, params, root: Arc::new(root), work })
     })
 }
@@ -177,6 +180,15 @@ impl Draft {
         }
     }
 
+    /// What more its tenant might store at its start. No bound outside a session,
+    /// where nothing is stored.
+    pub fn room(&self) -> u64 {
+        match &self.work {
+            Work::Scratch(_) => u64::MAX,
+            Work::Session(lease) => lease.room,
+        }
+    }
+
     /// Makes the directory of a job that began outside any session that of the
     /// session which it created (R13). Everything in it is a change then. Refused
     /// as [`Refused::SessionGone`].
@@ -188,7 +200,7 @@ impl Draft {
         };
         let (session, tip) = store.read(move |db| tip::active(db, key)).await?;
         let copy = Copy { dir, tree_version: tip.tree_version, mends: Places::new() };
-        let work = Work::Session(Box::new(Lease { session, tip, copy, has_links: true }));
+        let work = Work::Session(Box::new(Lease { session, tip, copy, has_links: true, room: 0 }));
         Ok(Draft { store, params, root, work })
     }
 

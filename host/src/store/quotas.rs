@@ -62,6 +62,11 @@ impl Quotas {
         Arc::clone(own.get(tenant).unwrap_or(&self.default))
     }
 
+    /// What more a tenant may store.
+    pub(super) fn room(&self, db: &Connection, tenant: &TenantId) -> Result<u64, StoreError> {
+        Ok(self.of(tenant).stored_bytes.saturating_sub(held(db, tenant)?.stored_bytes))
+    }
+
     pub(super) fn forget(&self, tenant: &TenantId) {
         self.put(tenant, &Overrides::default());
     }
