@@ -84,10 +84,10 @@ async fn r34_a_write_over_http_that_would_pass_the_stored_bytes_is_refused_and_n
     let _ = ann.patch(&session.path(""), &json!({"history": {"commits": 1}})).await.good();
     assert_eq!(usage(&server, "acme", "stored_bytes").await, 4_000);
     session.put_file("c", "c".repeat(6_000)).await;
-    let revert = ann.new_session().await;
-    let _ = ann.put(&revert.path("/files/d"), "d").await.refused(507, "storage-full");
+    let other = ann.new_session().await;
+    let _ = ann.put(&other.path("/files/d"), "d").await.refused(507, "storage-full");
     let _ = ann.delete(&session.path("")).await.good();
-    revert.put_file("d", "d".repeat(10_000)).await;
+    other.put_file("d", "d".repeat(10_000)).await;
     check_sound(server).await;
 }
 
@@ -140,6 +140,26 @@ async fn r34_two_jobs_side_by_side_do_not_both_get_the_last_room() {
     let failed = ann.list("/v1/jobs?state=failed").await;
     let detail = failed[0]["outcome"]["detail"].as_str().unwrap();
     assert!(detail.contains("`stored_bytes` of the tenant's quota is 150000"), "{detail}");
+    check_sound(server).await;
+}
+
+#[tokio::test]
+async fn r34_what_a_job_makes_last_is_bound_too_in_the_session_that_it_creates_and_at_its_own_commits() {
+    let server = TestServer::start().await;
+    let ann = tenant(&server, "acme", &json!({"stored_bytes": 10_000})).await;
+    let [long, short] = ["x".repeat(10_001), "x".repeat(6_000)];
+    let creator = ann.new_job(guests::SESSION_OPS).args(["create", "made", "write", "/f", &long]);
+    let _ = creator.run().await.failed("storage-full");
+    assert_eq!(usage(&server, "acme", "stored_bytes").await, 0);
+
+    // The bytes before stay in the session's history, so the second commit would pass the quota, not the disk.
+    let explicit = ann.new_session().with("transaction", "explicit").await;
+    let other = "y".repeat(6_000);
+    let words = ["write", "/f", &short, "commit", "write", "/f", &other, "commit", "write", "/f", "z", "commit"];
+    let job = explicit.new_job(guests::SESSION_OPS).args(words).run().await.succeeded();
+    let told = job.lines().await;
+    assert!(told[0].ends_with("Ok(())") && told[1].contains("Err(Quota") && told[2].ends_with("Ok(())"), "{told:?}");
+    assert_eq!(explicit.text("f").await, "z");
     check_sound(server).await;
 }
 

@@ -6,6 +6,7 @@ mod explicit;
 mod fates;
 mod files;
 mod history;
+mod quotas;
 pub(crate) mod power;
 mod records;
 mod upgrade;
