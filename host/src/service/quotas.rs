@@ -3,7 +3,7 @@
 //! Promise: what is asked here is in force now; a change is, when it is answered.
 //!
 //! Not here: the counting of what stays (`store`), and of what passes with time
-//! ([`rates`](super::rates)).
+//! (`rates`).
 
 use std::sync::Arc;
 

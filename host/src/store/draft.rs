@@ -107,7 +107,7 @@ pub(super) struct Lease {
     pub(super) tip: Tip,
     pub(super) copy: Copy,
     has_links: bool,
-    /// What more its tenant may store.
+    /// What more its tenant may store, for the guest that is about to begin.
     room: u64,
 }
 
@@ -200,6 +200,7 @@ impl Draft {
         };
         let (session, tip) = store.read(move |db| tip::active(db, key)).await?;
         let copy = Copy { dir, tree_version: tip.tree_version, mends: Places::new() };
+        // No guest begins in it any more, so it needs no room.
         let work = Work::Session(Box::new(Lease { session, tip, copy, has_links: true, room: 0 }));
         Ok(Draft { store, params, root, work })
     }

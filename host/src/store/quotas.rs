@@ -17,6 +17,7 @@ use rusqlite::Row;
 use rusqlite::params;
 
 use crate::ids::TenantId;
+use crate::model::quota::BadQuota;
 use crate::model::quota::Holding;
 use crate::model::quota::Measure;
 use crate::model::quota::Overrides;
@@ -165,7 +166,7 @@ pub(super) fn difference(before: u64, after: u64) -> i64 {
 fn overrides(db: &Connection, tenant: &TenantId) -> Result<Overrides, StoreError> {
     let list = "SELECT name, value FROM tenant_quota WHERE tenant = ?1";
     let mut set = Overrides::default();
-    let broken = |error: crate::model::quota::BadQuota| StoreError::Broken(error.to_string());
+    let broken = |error: BadQuota| StoreError::Broken(error.to_string());
     for (name, value) in rows::all(db, list, [tenant.as_str()], |row| {
         let name: String = row.get("name")?;
         Ok((name, rows::number(row, "value")?))

@@ -57,6 +57,9 @@ const DAMAGES: &[Damage] = &[
     ("its count of sessions or of their stored bytes", |data| sql(data, "UPDATE tenant SET sessions = 9")),
     ("its count of sessions or of their stored bytes", |data| sql(data, "UPDATE tenant SET stored_bytes = 9")),
     ("its count of modules or of their bytes", |data| sql(data, "UPDATE tenant SET module_bytes = 9")),
+    ("`weight` of a quota is 0, and must be", |data| {
+        sql(data, "INSERT INTO tenant_quota (tenant, name, value) VALUES ('dev', 'weight', 0)");
+    }),
     ("quota weight of gone: its tenant is gone", |data| {
         sql(data, "INSERT INTO tenant_quota (tenant, name, value) VALUES ('gone', 'weight', 2)");
     }),
