@@ -4,6 +4,7 @@
 //! Promise: a setting that is misspelt in the file or has a bad value stops
 //! the start with its name; nothing is guessed.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,6 +15,10 @@ use serde::Deserialize;
 
 use crate::engine::CompileLimits;
 use crate::limits;
+use crate::model::quota::BadQuota;
+use crate::model::quota::Measure;
+use crate::model::quota::Overrides;
+use crate::model::quota::Quota;
 use crate::queue::admission::UnknownSessions;
 
 /// Everything that the server needs to know before it starts.
@@ -43,6 +48,8 @@ pub struct Config {
     pub work_bytes_max: u64,
     /// What compiling one module may take.
     pub compile: CompileLimits,
+    /// What a tenant has unless told otherwise.
+    pub quota: Quota,
     pub log: LogFormat,
 }
 
@@ -75,6 +82,8 @@ pub enum ConfigError {
     BadVariable { name: String, message: String },
     #[error("`{name}` is {value}, and must be from {least} to {most}")]
     OutOfRange { name: &'static str, value: u64, least: u64, most: u64 },
+    #[error("the setting `quota` is wrong: {0}")]
+    BadQuota(#[from] BadQuota),
     #[error("--dev prints a key with all rights, so it listens on a loopback address only, and {0} is none")]
     DevNotLoopback(SocketAddr),
 }
@@ -97,6 +106,8 @@ struct Layer {
     compile_cpu_s_max: Option<u64>,
     compile_wall_s_max: Option<u64>,
     log: Option<LogFormat>,
+    #[serde(default)]
+    quota: BTreeMap<String, u64>,
 }
 
 /// The settings by name, and whether their value is a number.
@@ -118,6 +129,9 @@ const SETTINGS: [(&str, bool); 14] = [
 ];
 
 const PREFIX: &str = "SESSILE_";
+
+/// What follows it for a number of the quota.
+const QUOTA: &str = "quota_";
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -149,11 +163,12 @@ impl Config {
     fn resolve(flags: &Flags, layer: Layer) -> Result<Config, ConfigError> {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
         let compile = compile_limits(&layer)?;
+        let slots = in_range("slots", layer.slots.unwrap_or(4 * cores), 1, limits::SLOTS_MAX)?;
         let config = Config {
             data: flags.data.clone().or(layer.data).unwrap_or_else(|| "sessile-data".into()),
             listen: flags.listen.or(layer.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7777))),
             dev: flags.dev,
-            slots: in_range("slots", layer.slots.unwrap_or(4 * cores), 1, 4_096)? as usize,
+            slots: slots as usize,
             queue_max: in_range("queue_max", layer.queue_max.unwrap_or(limits::QUEUE_DEFAULT as u64), 1, 1_000_000)?
                 as usize,
             unknown_sessions: match layer.unknown_sessions {
@@ -180,6 +195,7 @@ impl Config {
                 3_600_000,
             )?),
             compile,
+            quota: quota(&layer.quota, slots, cores)?,
             work: layer.work,
             work_bytes_max: layer.work_bytes_max.unwrap_or(1 << 30),
             log: layer.log.unwrap_or_default(),
@@ -203,14 +219,19 @@ impl Layer {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<(Layer, Vec<String>), ConfigError> {
         let mut table = toml::Table::new();
-        let mut unknown = BTreeSet::new();
+        let (mut quota, mut unknown) = (BTreeMap::new(), BTreeSet::new());
         for (name, value) in environment {
             let Some(setting) = name.strip_prefix(PREFIX).map(str::to_lowercase) else { continue };
+            let bad = |message: String| ConfigError::BadVariable { name: name.clone(), message };
+            if let Some(measure) = setting.strip_prefix(QUOTA).and_then(|name| Measure::named(name).ok()) {
+                let value = measure.check_text(&value).map_err(|error| bad(error.to_string()))?;
+                quota.insert(measure.word().to_owned(), value);
+                continue;
+            }
             let Some((setting, is_number)) = SETTINGS.into_iter().find(|(known, _)| *known == setting) else {
                 unknown.insert(name);
                 continue;
             };
-            let bad = |message: String| ConfigError::BadVariable { name: name.clone(), message };
             let value = if is_number {
                 toml::Value::Integer(value.parse().map_err(|_| bad(format!("`{value}` is not a number")))?)
             } else {
@@ -221,11 +242,11 @@ impl Layer {
             alone.try_into::<Layer>().map_err(|error| bad(error.message().to_owned()))?;
             table.insert(setting.to_owned(), value);
         }
-        let layer = table.try_into().map_err(|error: toml::de::Error| ConfigError::BadVariable {
+        let layer: Layer = table.try_into().map_err(|error: toml::de::Error| ConfigError::BadVariable {
             name: format!("{PREFIX}*"),
             message: error.message().to_owned(),
         })?;
-        Ok((layer, unknown.into_iter().collect()))
+        Ok((Layer { quota, ..layer }, unknown.into_iter().collect()))
     }
 
     /// These settings, and `below` where they say nothing.
@@ -245,8 +266,17 @@ impl Layer {
             compile_cpu_s_max: self.compile_cpu_s_max.or(below.compile_cpu_s_max),
             compile_wall_s_max: self.compile_wall_s_max.or(below.compile_wall_s_max),
             log: self.log.or(below.log),
+            quota: below.quota.into_iter().chain(self.quota).collect(),
         }
     }
+}
+
+fn quota(set: &BTreeMap<String, u64>, slots: u64, cores: u64) -> Result<Quota, BadQuota> {
+    let mut overrides = Overrides::default();
+    for (name, value) in set {
+        overrides.set(Measure::named(name)?, *value)?;
+    }
+    Ok(Quota::of_machine(slots, cores).with(&overrides))
 }
 
 fn compile_limits(layer: &Layer) -> Result<CompileLimits, ConfigError> {
@@ -312,6 +342,24 @@ mod tests {
         std::fs::write(file.path(), "slotz = 3\n").unwrap();
         let flags = Flags { config: Some(file.path().to_owned()), ..Flags::default() };
         check_refused(flags, &[], "slotz");
+    }
+
+    #[test]
+    fn r34_the_quota_is_a_table_and_variables_and_a_wrong_number_stops_the_start_with_its_name() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "[quota]\nsessions = 3\nweight = 5\n").unwrap();
+        let flags = Flags { config: Some(file.path().to_owned()), ..Flags::default() };
+        let variables = [("SESSILE_QUOTA_WEIGHT", "7"), ("SESSILE_SLOTS", "9")];
+        let (config, _) = load(flags.clone(), &variables).unwrap();
+        assert_eq!((config.quota.sessions, config.quota.weight, config.quota.running_jobs), (3, 7, 9));
+        check_refused(flags.clone(), &[("SESSILE_QUOTA_WEIGHT", "0")], "`SESSILE_QUOTA_WEIGHT`");
+        check_refused(flags.clone(), &[("SESSILE_QUOTA_WEIGHT", "many")], "is many");
+        let (_, unknown) = load(flags.clone(), &[("SESSILE_QUOTA_WIGHT", "1")]).unwrap();
+        assert_eq!(unknown, ["SESSILE_QUOTA_WIGHT"]);
+        std::fs::write(file.path(), "[quota]\nwall_ms = 3600001\n").unwrap();
+        check_refused(flags.clone(), &[], "from 1 to 3600000");
+        std::fs::write(file.path(), "[quota]\nwight = 1\n").unwrap();
+        check_refused(flags, &[], "`wight`");
     }
 
     #[test]

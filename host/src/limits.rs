@@ -128,6 +128,21 @@ pub const HISTORY_BYTES_MIN: u64 = 64 << 10;
 /// The longest age of a commit that a session may ask for, ten years.
 pub const HISTORY_AGE_MAX: Duration = LIFETIME_MAX;
 
+/// Guests that an operator may let run at once: each is a thread, and a place in the pool.
+pub const SLOTS_MAX: u64 = 4_096;
+/// Sessions that a tenant may be given; each is a handful of rows.
+pub const QUOTA_SESSIONS_MAX: u64 = 100_000_000;
+/// What a tenant may be given to store, 1 PiB: beyond, it is a mistake.
+pub const QUOTA_BYTES_MAX: u64 = 1 << 50;
+/// Versions of modules that a tenant may be given.
+pub const QUOTA_MODULES_MAX: u64 = 1_000_000;
+/// Requests per second that a tenant may be given; no server answers so many.
+pub const QUOTA_REQUESTS_PER_S_MAX: u64 = 1_000_000;
+/// Processor seconds per minute that a tenant may be given: those of 4,096 processors.
+pub const QUOTA_CPU_S_PER_MIN_MAX: u64 = 60 * 4_096;
+/// The largest share of a tenant beside others, which have at least 1.
+pub const QUOTA_WEIGHT_MAX: u64 = 1_000;
+
 /// Jobs waiting in one lane, unless configured.
 pub const QUEUE_DEFAULT: usize = 1_000;
 /// Jobs in the server that have not ended: each is a task and its request in memory.

@@ -58,6 +58,32 @@ async fn r34_a_guest_that_has_given_way_keeps_its_limits() {
 }
 
 #[tokio::test]
+async fn r34_a_tenant_has_no_more_jobs_under_way_than_its_quota_allows() {
+    let server = TestServer::with("slots", 2).start().await;
+    let quiet = another_tenant(&server).await;
+    let _ = server.patch("/v1/admin/tenants/quiet/quota", &json!({"running_jobs": 1})).await.expect(200);
+    let one = quiet.new_job(guests::STAY).submit().await.until_running().await;
+    let next = quiet.new_job(guests::HELLO).submit().await;
+
+    // A slot is free, and not for this tenant.
+    let _ = server.new_job(guests::HELLO).run().await.succeeded();
+    assert_eq!(next.look().await.state(), "queued");
+    one.end().await;
+    let _ = next.wait().await.succeeded();
+}
+
+#[tokio::test]
+async fn r34_short_jobs_of_a_tenant_pass_its_long_ones_if_its_quota_lets_them_begin() {
+    let server = TestServer::with("slots", 1).start().await;
+    let _ = server.patch("/v1/admin/tenants/dev/quota", &json!({"running_jobs": 3})).await.expect(200);
+    let jobs = flood(&server, 2).await;
+    let _ = server.new_job(guests::HELLO).run().await.succeeded();
+    for job in jobs {
+        job.end().await;
+    }
+}
+
+#[tokio::test]
 async fn r32_a_job_that_waits_to_go_on_is_cancelled_at_once() {
     let server = TestServer::with("slots", 1).start().await;
     let quiet = another_tenant(&server).await;

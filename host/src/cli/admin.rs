@@ -21,6 +21,9 @@ use crate::ids::TenantId;
 use crate::limits;
 use crate::model::caller::Owner;
 use crate::model::caller::Scope;
+use crate::model::quota::Measure;
+use crate::model::quota::Quota;
+use crate::model::quota::QuotaChange;
 use crate::service::keys;
 use crate::store::Key;
 use crate::store::PageOf;
@@ -40,6 +43,16 @@ pub(super) enum TenantVerb {
     },
     /// Lists all tenants.
     List {
+        #[command(flatten)]
+        of: DataDir,
+    },
+    /// Shows what is set of a tenant's quota, after setting what is given. The rest is what the server's configuration
+    /// gives to all.
+    Quota {
+        name: TenantId,
+        /// Such as `sessions=10`, or `sessions=default`; may be given several times.
+        #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+        set: Vec<Setting>,
         #[command(flatten)]
         of: DataDir,
     },
@@ -85,6 +98,18 @@ pub(super) enum KeyVerb {
     },
 }
 
+/// A number of a quota, and `None` for what all tenants have.
+type Setting = (Measure, Option<u64>);
+
+fn setting(text: &str) -> Result<Setting, String> {
+    let (name, value) = text.split_once('=').ok_or("it must be a name, `=` and a value")?;
+    let measure = Measure::named(name).map_err(|bad| bad.to_string())?;
+    match value {
+        "default" => Ok((measure, None)),
+        value => Ok((measure, Some(measure.check_text(value).map_err(|bad| bad.to_string())?))),
+    }
+}
+
 #[derive(Args)]
 pub(super) struct DataDir {
     /// The data directory.
@@ -96,6 +121,7 @@ pub(super) fn tenant(verb: TenantVerb) -> ExitCode {
     tell(match verb {
         TenantVerb::Create { name, of } => of.open().and_then(|store| create_tenant(&store, name)),
         TenantVerb::List { of } => of.open().and_then(|store| tenants(&store)),
+        TenantVerb::Quota { name, set, of } => of.open().and_then(|store| quota(&store, name, set)),
         TenantVerb::Delete { name, of } => of.open().and_then(|store| {
             store.delete_tenant(name).wait()?;
             Ok(Vec::new())
@@ -117,7 +143,13 @@ pub(super) fn key(verb: KeyVerb) -> ExitCode {
 impl DataDir {
     /// Opens the store, and makes it if need be; keeps servers away meanwhile.
     fn open(self) -> Result<Store, StoreError> {
-        Store::open(StoreConfig { data: self.data, work: None, work_bytes_max: limits::WORK_BYTES_DEFAULT })
+        Store::open(StoreConfig {
+            data: self.data,
+            work: None,
+            work_bytes_max: limits::WORK_BYTES_DEFAULT,
+            // Which the configuration of a server says; nothing that is done here asks for it.
+            quota: Quota::of_machine(1, 1),
+        })
     }
 }
 
@@ -147,6 +179,15 @@ fn tenants(store: &Store) -> Result<Vec<Value>, StoreError> {
             return Ok(lines);
         }
     }
+}
+
+fn quota(store: &Store, name: TenantId, set: Vec<Setting>) -> Result<Vec<Value>, StoreError> {
+    if !set.is_empty() {
+        store.change_quota(name.clone(), QuotaChange::Merge(set)).wait()?;
+    }
+    let set: serde_json::Map<_, _> =
+        wait(store.quota_set(&name))?.iter().map(|(measure, value)| (measure.to_string(), json!(value))).collect();
+    Ok(vec![json!({"id": name.as_str(), "quota": set})])
 }
 
 fn create_key(store: &Store, owner: Owner, scopes: Vec<Scope>) -> Result<Vec<Value>, StoreError> {

@@ -43,7 +43,7 @@ enum Verb {
         #[arg(long)]
         dev: bool,
     },
-    /// Makes, lists and deletes tenants of a server that does not run; of one that runs, `/v1/admin/tenants` does.
+    /// Makes, lists and deletes tenants of a server that does not run, and sets their quotas; of one that runs, `/v1/admin/tenants` does.
     Tenant {
         #[command(subcommand)]
         verb: admin::TenantVerb,

@@ -81,6 +81,7 @@ fn start_and_serve(config: Config) -> Result<(), ServeError> {
         data: config.data.clone(),
         work: config.work.clone(),
         work_bytes_max: config.work_bytes_max,
+        quota: config.quota.clone(),
     })?;
     let place = store.work_place();
     tracing::info!(path = ?place.path, bytes_max = place.bytes_max, "working copies: {}", place.why);

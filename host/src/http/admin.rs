@@ -167,7 +167,7 @@ pub(super) async fn delete_key(
 
 /// The tenant, if the caller manages it: `root` all of them, `admin` its own.
 /// Another's tenant is answered like none.
-fn managed(caller: &Caller, tenant: &str) -> Result<TenantId, Problem> {
+pub(super) fn managed(caller: &Caller, tenant: &str) -> Result<TenantId, Problem> {
     require(caller, Scope::Admin)?;
     let tenant = tenant_id(tenant)?;
     if caller.may(Scope::Root) || caller.owner.tenant == tenant {
@@ -176,6 +176,6 @@ fn managed(caller: &Caller, tenant: &str) -> Result<TenantId, Problem> {
     Err(Problem::not_found(format!("no tenant is named `{tenant}`")))
 }
 
-fn tenant_id(text: &str) -> Result<TenantId, Problem> {
+pub(super) fn tenant_id(text: &str) -> Result<TenantId, Problem> {
     text.parse().map_err(|error| Problem::invalid(format!("{error}")))
 }

@@ -1,7 +1,8 @@
 //! Who is asking: the API key becomes a [`Caller`].
 //!
 //! Promise: a handler that takes a [`Caller`] runs only for a valid key, and
-//! all who lack one get the same answer (B30).
+//! all who lack one get the same answer (B30). Here, before anything of a body is
+//! read, a request counts against its tenant's quota (R34).
 
 use axum::extract::FromRequestParts;
 use axum::http::header;
@@ -21,10 +22,12 @@ impl FromRequestParts<Service> for Caller {
         let header = header_text(&parts.headers, &header::AUTHORIZATION).ok().flatten();
         let key = header.and_then(bearer);
         let caller = key.and_then(|key| service.caller_of(key));
-        caller.ok_or_else(|| {
+        let caller = caller.ok_or_else(|| {
             let detail = "send the header `Authorization: Bearer <api key>` with a valid key";
             Problem::new(Code::Unauthorized, detail)
-        })
+        })?;
+        service.count_request(&caller.owner.tenant)?;
+        Ok(caller)
     }
 }
 

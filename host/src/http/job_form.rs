@@ -20,9 +20,9 @@ use crate::ids::Digest;
 use crate::ids::JobId;
 use crate::ids::SessionId;
 use crate::limits;
+use crate::model::job::AskedLimits;
 use crate::model::job::Delivery;
 use crate::model::job::Inputs;
-use crate::model::job::JobLimits;
 use crate::model::job::OnCrash;
 use crate::model::rolling_key::ShownKey;
 use crate::service::jobs::JobOrder;
@@ -135,27 +135,16 @@ impl JobForm {
 }
 
 impl LimitsForm {
-    fn within_bounds(&self) -> Result<JobLimits, Problem> {
-        let default = JobLimits::default();
-        let wall = bounded("limits.wall_ms", self.wall_ms, 1, millis(limits::WALL_MAX), millis(default.wall))?;
-        let cpu = bounded("limits.cpu_ms", self.cpu_ms, 1, millis(limits::CPU_MAX), millis(default.cpu))?;
-        Ok(JobLimits {
-            wall: Duration::from_millis(wall),
-            cpu: Duration::from_millis(cpu),
-            memory_bytes: bounded(
-                "limits.memory_bytes",
-                self.memory_bytes,
-                limits::MEMORY_BYTES_MIN,
-                limits::MEMORY_BYTES_MAX,
-                default.memory_bytes,
-            )?,
-            output_bytes: bounded(
-                "limits.output_bytes",
-                self.output_bytes,
-                0,
-                limits::OUTPUT_BYTES_MAX,
-                default.output_bytes,
-            )?,
+    /// What is asked for, within the bounds of the server.
+    fn within_bounds(&self) -> Result<AskedLimits, Problem> {
+        let within = |name, asked: Option<u64>, least, most| asked.map(|_| bounded(name, asked, least, most, most));
+        let (memory_min, memory_max) = (limits::MEMORY_BYTES_MIN, limits::MEMORY_BYTES_MAX);
+        let output_max = limits::OUTPUT_BYTES_MAX;
+        Ok(AskedLimits {
+            wall_ms: within("limits.wall_ms", self.wall_ms, 1, millis(limits::WALL_MAX)).transpose()?,
+            cpu_ms: within("limits.cpu_ms", self.cpu_ms, 1, millis(limits::CPU_MAX)).transpose()?,
+            memory_bytes: within("limits.memory_bytes", self.memory_bytes, memory_min, memory_max).transpose()?,
+            output_bytes: within("limits.output_bytes", self.output_bytes, 0, output_max).transpose()?,
         })
     }
 }

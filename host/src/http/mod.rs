@@ -31,6 +31,7 @@ mod output;
 mod run;
 mod run_form;
 mod admin;
+mod quotas;
 
 pub use self::wire::rfc3339;
 
@@ -87,6 +88,10 @@ pub fn router(service: Service) -> Router {
         .route("/run/{module}", post(run::run))
         .route("/admin/tenants", post(admin::create_tenant).get(admin::tenants))
         .route("/admin/tenants/{tenant}", get(admin::tenant).delete(admin::delete_tenant))
+        .route(
+            "/admin/tenants/{tenant}/quota",
+            get(quotas::show).put(quotas::replace).patch(quotas::change).delete(quotas::reset),
+        )
         .route("/admin/tenants/{tenant}/keys", post(admin::create_key).get(admin::keys))
         .route("/admin/tenants/{tenant}/keys/{id}", delete(admin::delete_key));
     Router::new()

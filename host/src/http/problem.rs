@@ -5,6 +5,7 @@
 //! with the value, and shows no path or cause from inside the host.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Path;
@@ -16,6 +17,9 @@ use axum::response::Response;
 use serde::Serialize;
 
 use crate::limits::RETRY_AFTER;
+use crate::model::quota::Measure;
+use crate::model::quota::OverQuota;
+use crate::model::quota::whole_seconds;
 use crate::queue::admission;
 use crate::service::refusal::Refusal;
 
@@ -40,6 +44,7 @@ pub enum Code {
     InvalidModule,
     QuotaExceeded,
     QueueFull,
+    RateLimited,
     StorageFull,
     Internal,
     Unavailable,
@@ -55,7 +60,7 @@ struct Sheet {
 }
 
 impl Code {
-    const ALL: [Code; 20] = [
+    const ALL: [Code; 21] = [
         Code::InvalidRequest,
         Code::Unauthorized,
         Code::Forbidden,
@@ -73,6 +78,7 @@ impl Code {
         Code::InvalidModule,
         Code::QuotaExceeded,
         Code::QueueFull,
+        Code::RateLimited,
         Code::StorageFull,
         Code::Internal,
         Code::Unavailable,
@@ -175,7 +181,7 @@ impl Code {
                 "quota-exceeded",
                 StatusCode::TOO_MANY_REQUESTS,
                 "That would be more than is allowed",
-                "Delete what is no longer needed, or ask the operator for more.",
+                "Delete what is no longer needed, or wait as long as `Retry-After` says, as `detail` tells; or ask the operator for more. A tenant's quota is at `/v1/admin/tenants/{tenant}/quota`.",
             ),
             Code::QueueFull => sheet(
                 "queue-full",
@@ -183,11 +189,17 @@ impl Code {
                 "The queue is full",
                 "Wait as long as `Retry-After` says, then send the request again.",
             ),
+            Code::RateLimited => sheet(
+                "rate-limited",
+                StatusCode::TOO_MANY_REQUESTS,
+                "There were too many requests in a short time",
+                "Wait as long as `Retry-After` says, then send the request again. The operator can allow more of them.",
+            ),
             Code::StorageFull => sheet(
                 "storage-full",
                 StatusCode::INSUFFICIENT_STORAGE,
                 "There is no room to store that",
-                "Delete what is no longer needed; if the server's disk is full, tell the operator.",
+                "Delete what is no longer needed: sessions, files with the earlier commits that still hold them, or modules, as `detail` tells. If the server's disk is full, tell the operator.",
             ),
             Code::Internal => sheet(
                 "internal",
@@ -211,6 +223,8 @@ pub struct Problem {
     code: Code,
     detail: Cow<'static, str>,
     job: Option<Box<EndedJob>>,
+    /// How long the client should wait, where that is known.
+    retry_after: Option<Duration>,
 }
 
 /// The job that a problem is about, for programs.
@@ -227,7 +241,7 @@ pub(super) struct EndedJob {
 impl Problem {
     /// A refusal with its own sentence.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), job: None }
+        Self { code, detail: detail.into(), job: None, retry_after: None }
     }
 
     /// The same, about a job.
@@ -274,7 +288,8 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if sheet.status == StatusCode::TOO_MANY_REQUESTS || sheet.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()));
+            let wait = self.retry_after.unwrap_or(RETRY_AFTER);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
         if self.code == Code::Unauthorized {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -307,6 +322,7 @@ impl From<Refusal> for Problem {
             Refusal::UnsupportedModule(_) => Code::UnsupportedModule,
             Refusal::Quota(_) => Code::QuotaExceeded,
             Refusal::CompilerBusy(_) => Code::QueueFull,
+            Refusal::OverQuota(over) => code_of(over),
             Refusal::SessionFull(_) | Refusal::StorageFull => Code::StorageFull,
             Refusal::Unavailable(_) => Code::Unavailable,
             Refusal::Internal => Code::Internal,
@@ -315,9 +331,31 @@ impl From<Refusal> for Problem {
                 admission::Refusal::ServerFull { .. } | admission::Refusal::LaneFull { .. } => Code::QueueFull,
                 admission::Refusal::UnknownSession { .. } => Code::NotFound,
                 admission::Refusal::SessionBusy { .. } => Code::SessionBusy,
+                admission::Refusal::OverQuota(over) => code_of(over),
             },
         };
-        Problem::new(code, refusal.to_string())
+        let retry_after = match &refusal {
+            Refusal::OverQuota(over) | Refusal::Admission(admission::Refusal::OverQuota(over)) => over.again,
+            _ => None,
+        };
+        Problem { retry_after, ..Problem::new(code, refusal.to_string()) }
+    }
+}
+
+fn code_of(over: &OverQuota) -> Code {
+    match over.measure {
+        Measure::StoredBytes | Measure::ModuleBytes => Code::StorageFull,
+        Measure::RequestsPerS => Code::RateLimited,
+        Measure::Sessions | Measure::Modules | Measure::QueuedJobs | Measure::CpuSPerMin => Code::QuotaExceeded,
+        // What nobody is refused for, but bounds or delays.
+        Measure::RunningJobs
+        | Measure::Weight
+        | Measure::WallMs
+        | Measure::CpuMs
+        | Measure::MemoryBytes
+        | Measure::OutputBytes
+        | Measure::SessionBytes
+        | Measure::SessionFiles => Code::QuotaExceeded,
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn order(module: String, query: Vec<(String, String)>, session: Optio
     }
     let mut order = form.order(session, None)?;
     let most = limits::STREAM_BYTES_MAX;
-    order.limits.output_bytes = bounded("output_bytes", output_bytes, 0, most, most)?;
+    order.limits.output_bytes = Some(bounded("output_bytes", output_bytes, 0, most, most)?);
     Ok(order)
 }
 
@@ -77,8 +77,6 @@ fn once<T>(name: &str, before: &mut Option<T>, which: Option<&str>) -> Result<()
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn read(query: &[(&str, &str)]) -> Result<JobOrder, String> {
@@ -97,8 +95,8 @@ mod tests {
         let order = read(&[("arg", "b"), ("env", "A=1=2"), ("arg", ""), ("arg", "a"), ("wall_ms", "7")]).unwrap();
         assert_eq!(order.inputs.args, ["b", "", "a"]);
         assert_eq!(order.inputs.env["A"], "1=2");
-        assert_eq!(order.limits.wall, Duration::from_millis(7));
-        assert_eq!(order.limits.output_bytes, limits::STREAM_BYTES_MAX);
+        assert_eq!(order.limits.wall_ms, Some(7));
+        assert_eq!(order.limits.output_bytes, Some(limits::STREAM_BYTES_MAX));
         assert_eq!(order.session.unwrap().as_str(), "s");
     }
 

@@ -18,6 +18,9 @@ use crate::model::caller::Owner;
 use crate::model::history::ChangeList;
 use crate::model::module::ModuleKind;
 use crate::model::outcome::Outcome;
+use crate::model::quota::AsksTooMuch;
+use crate::model::quota::Measure;
+use crate::model::quota::Quota;
 use crate::model::rolling_key::KeyName;
 use crate::model::session::SessionKey;
 
@@ -44,6 +47,37 @@ impl Default for JobLimits {
             memory_bytes: limits::MEMORY_BYTES_DEFAULT,
             output_bytes: limits::OUTPUT_BYTES_DEFAULT,
         }
+    }
+}
+
+/// The limits that a request names, in the units of the API. Within the server's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AskedLimits {
+    pub wall_ms: Option<u64>,
+    pub cpu_ms: Option<u64>,
+    pub memory_bytes: Option<u64>,
+    pub output_bytes: Option<u64>,
+}
+
+impl AskedLimits {
+    /// What a job gets, as its tenant's quota allows (R34). The stdout of a streaming
+    /// run is not kept, so that quota says nothing about it.
+    pub fn within(self, quota: &Quota, delivery: Delivery) -> Result<JobLimits, AsksTooMuch> {
+        let default = JobLimits::default();
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let wall = quota.bound(Measure::WallMs, "limits.wall_ms", self.wall_ms, millis(default.wall))?;
+        let cpu = quota.bound(Measure::CpuMs, "limits.cpu_ms", self.cpu_ms, millis(default.cpu))?;
+        let memory = ("limits.memory_bytes", self.memory_bytes, default.memory_bytes);
+        let output = ("limits.output_bytes", self.output_bytes, default.output_bytes);
+        Ok(JobLimits {
+            wall: Duration::from_millis(wall),
+            cpu: Duration::from_millis(cpu),
+            memory_bytes: quota.bound(Measure::MemoryBytes, memory.0, memory.1, memory.2)?,
+            output_bytes: match delivery {
+                Delivery::Stored => quota.bound(Measure::OutputBytes, output.0, output.1, output.2)?,
+                Delivery::Streamed => self.output_bytes.unwrap_or(limits::STREAM_BYTES_MAX),
+            },
+        })
     }
 }
 
@@ -306,6 +340,21 @@ mod tests {
         check(&[Start, Stored], None);
         check(&[Stored], None);
         check(&[Start, Fail, Stored], None);
+    }
+
+    #[test]
+    fn r34_a_job_gets_what_it_asks_for_within_its_tenant_s_quota_and_else_the_default_within_it() {
+        let quota = Quota { wall_ms: 5_000, output_bytes: 10, ..Quota::of_machine(1, 1) };
+        let limits = AskedLimits::default().within(&quota, Delivery::Stored).unwrap();
+        assert_eq!((limits.wall, limits.output_bytes), (Duration::from_secs(5), 10));
+        assert_eq!(limits.cpu, limits::CPU_DEFAULT);
+        let streamed = AskedLimits::default().within(&quota, Delivery::Streamed).unwrap();
+        assert_eq!(streamed.output_bytes, limits::STREAM_BYTES_MAX);
+        let most = AskedLimits { wall_ms: Some(5_000), ..AskedLimits::default() };
+        assert_eq!(most.within(&quota, Delivery::Stored), Ok(limits));
+        let more = AskedLimits { wall_ms: Some(5_001), ..most }.within(&quota, Delivery::Stored).unwrap_err();
+        let told = "`limits.wall_ms` is 5001, and the tenant's quota allows at most 5000 (`wall_ms`)";
+        assert_eq!(more.to_string(), told);
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! Not here: how any of it is stored (`store`) or written in JSON (`http`).
 
 pub mod caller;
+pub mod quota;
+pub mod bucket;
 pub mod module;
 pub mod path;
 pub mod entry;

@@ -20,6 +20,8 @@ pub enum Reason {
     MemoryLimit,
     /// It printed more than its `output_bytes`.
     OutputLimit,
+    /// What it did is more than its tenant may store (R34).
+    StorageFull,
     /// The server failed it, through no fault of the job.
     HostError,
     /// The server died while it ran, too often (R25).
@@ -27,13 +29,14 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [Reason; 8] = [
+    const ALL: [Reason; 9] = [
         Reason::Exit,
         Reason::Trap,
         Reason::WallTimeout,
         Reason::CpuLimit,
         Reason::MemoryLimit,
         Reason::OutputLimit,
+        Reason::StorageFull,
         Reason::HostError,
         Reason::Lost,
     ];
@@ -47,6 +50,7 @@ impl Reason {
             Reason::CpuLimit => "cpu-limit",
             Reason::MemoryLimit => "memory-limit",
             Reason::OutputLimit => "output-limit",
+            Reason::StorageFull => "storage-full",
             Reason::HostError => "host-error",
             Reason::Lost => "lost",
         }

@@ -11,6 +11,7 @@ use crate::model::expiry::Life;
 use crate::model::expiry::Terms;
 use crate::model::history::Retention;
 use crate::model::history::TransactionMode;
+use crate::model::quota::Quota;
 use crate::model::rolling_key::KeyNumber;
 
 /// Which incarnation of a session is meant: an id may be used again after its
@@ -82,6 +83,13 @@ pub struct SessionLimits {
 impl Default for SessionLimits {
     fn default() -> Self {
         Self { bytes: SESSION_BYTES_MAX, files: SESSION_FILES_MAX }
+    }
+}
+
+impl SessionLimits {
+    /// As much as a session may ask for under a quota.
+    pub fn most(quota: &Quota) -> Self {
+        Self { bytes: quota.session_bytes, files: quota.session_files }
     }
 }
 

@@ -3,8 +3,14 @@
 //! Promise: nothing has been queued or written when a request is refused, so
 //! the client may simply ask again.
 
+use std::sync::Arc;
+
 use crate::ids::SessionId;
 use crate::limits::JOBS_LIVE_MAX;
+use crate::limits::RETRY_AFTER;
+use crate::model::quota::Measure;
+use crate::model::quota::OverQuota;
+use crate::model::quota::Quota;
 use crate::model::session::QueueMode;
 
 /// What a job finds that names a session which does not exist (R9).
@@ -31,6 +37,16 @@ pub struct Named {
     pub busy: bool,
 }
 
+/// How the tenant of a job stands (R34).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Jobs of it that do not run yet.
+    pub queued: u64,
+    pub quota: Arc<Quota>,
+    /// Why it has no processor time for one more, if it has none.
+    pub no_cpu: Option<OverQuota>,
+}
+
 /// What the decision is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -38,6 +54,8 @@ pub struct Facts {
     pub draining: bool,
     /// Jobs in the server that have not ended.
     pub jobs_live: usize,
+    /// `None` for a request that is no job.
+    pub tenant: Option<Standing>,
     /// `None` for a request outside any session.
     pub named: Option<Named>,
     /// What the request itself says about waiting, if anything.
@@ -71,6 +89,8 @@ pub enum Refusal {
     SessionBusy { id: SessionId },
     #[error("session `{id}` has {waiting} requests waiting, the most it may have; try again later")]
     LaneFull { id: SessionId, waiting: usize },
+    #[error(transparent)]
+    OverQuota(OverQuota),
 }
 
 /// Decides about one request.
@@ -80,6 +100,9 @@ pub fn admit(facts: &Facts) -> Result<Admitted, Refusal> {
     }
     if facts.jobs_live >= JOBS_LIVE_MAX {
         return Err(Refusal::ServerFull { live: facts.jobs_live });
+    }
+    if let Some(tenant) = &facts.tenant {
+        within_quota(tenant).map_err(Refusal::OverQuota)?;
     }
     let Some(named) = &facts.named else {
         return Ok(Admitted::Freely);
@@ -102,6 +125,13 @@ pub fn admit(facts: &Facts) -> Result<Admitted, Refusal> {
     Ok(Admitted::InLane)
 }
 
+fn within_quota(tenant: &Standing) -> Result<(), OverQuota> {
+    let allowed = tenant.quota.allow(Measure::QueuedJobs, tenant.queued, 1);
+    // Others end in their own time; a second is as good a guess as any.
+    allowed.map_err(|over| OverQuota { again: Some(RETRY_AFTER), ..over })?;
+    tenant.no_cpu.clone().map_or(Ok(()), Err)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +144,7 @@ mod tests {
         Facts {
             draining: false,
             jobs_live: 0,
+            tenant: None,
             named,
             queue: None,
             queue_max: 2,
@@ -160,6 +191,19 @@ mod tests {
     fn r12_a_full_lane_refuses_and_says_how_long_it_is() {
         check(facts(named(Some(QueueMode::Wait), 1, true)), Ok(Admitted::InLane));
         check(facts(named(Some(QueueMode::Wait), 2, true)), Err("has 2 requests waiting"));
+    }
+
+    #[test]
+    fn r34_a_tenant_s_jobs_wait_up_to_its_quota_and_need_processor_time() {
+        let standing = |queued, no_cpu| {
+            let quota = Arc::new(Quota { queued_jobs: 2, ..Quota::of_machine(1, 1) });
+            Facts { tenant: Some(Standing { queued, quota, no_cpu }), ..facts(None) }
+        };
+        check(standing(1, None), Ok(Admitted::Freely));
+        check(standing(2, None), Err("`queued_jobs` of the tenant's quota is 2, 2 of it used"));
+        let again = Some(std::time::Duration::from_secs(3));
+        let no_cpu = OverQuota { measure: Measure::CpuSPerMin, used: 7, more: 1, limit: 6, again };
+        check(standing(0, Some(no_cpu)), Err("try again in 3 s"));
     }
 
     #[test]

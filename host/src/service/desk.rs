@@ -147,7 +147,7 @@ impl Desk {
             id: lane.session.clone(),
             owner: self.owner.clone(),
             queue: QueueMode::Wait,
-            limits: SessionLimits::default(),
+            limits: SessionLimits::most(&self.service.quota_of(&self.owner.tenant)),
             terms: Terms::default(),
             params: ParamMap::new(),
             // A run that is not on record is never made again, so it needs no remembering.
@@ -315,9 +315,9 @@ fn refusal(error: StoreError) -> DeskRefusal {
         StoreError::Refused(Refused::SessionGone) => DeskRefusal::NotFound,
         // A creator's directory becomes the session's at its end, as one transaction.
         StoreError::Refused(Refused::NoSession) => DeskRefusal::Invalid(Refused::NotExplicit.to_string()),
-        StoreError::Refused(full @ (Refused::SessionBytes { .. } | Refused::SessionFiles { .. })) => {
-            DeskRefusal::Quota(full.to_string())
-        }
+        StoreError::Refused(
+            full @ (Refused::SessionBytes { .. } | Refused::SessionFiles { .. } | Refused::OverQuota(_)),
+        ) => DeskRefusal::Quota(full.to_string()),
         StoreError::Refused(refused) => DeskRefusal::Invalid(refused.to_string()),
         StoreError::Busy => DeskRefusal::Quota("the server has too much to write; try again".to_owned()),
         error => {

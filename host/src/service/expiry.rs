@@ -171,9 +171,11 @@ mod tests {
     use crate::model::history::Retention;
     use crate::model::history::TransactionMode;
     use crate::model::params::ParamChanges;
+    use crate::model::quota::Quota;
     use crate::model::session::QueueMode;
     use crate::model::session::SessionLimits;
     use crate::queue::admission::UnknownSessions;
+    use crate::queue::slots::seats;
     use crate::service::Settings;
     use crate::store::Created;
     use crate::store::NewSession;
@@ -242,10 +244,14 @@ mod tests {
 
     async fn start(home: &TempDir, clock: &Clock) -> Service {
         let (data, work) = (home.path().join("data"), Some(home.path().join("work")));
-        let store = Store::open(StoreConfig { data, work, work_bytes_max: 1 << 20 }).unwrap();
-        let engine =
-            Engine::start(EngineConfig { seats: crate::queue::slots::seats(1), compile: CompileLimits::default() })
-                .unwrap();
+        let store = Store::open(StoreConfig {
+            data,
+            work,
+            work_bytes_max: 1 << 20,
+            quota: Quota { sessions: 200_000, ..Quota::of_machine(4, 1) },
+        })
+        .unwrap();
+        let engine = Engine::start(EngineConfig { seats: seats(1), compile: CompileLimits::default() }).unwrap();
         let settings = Settings {
             slots: 1,
             queue_max: 10,

@@ -16,15 +16,17 @@ use crate::model::caller::Owner;
 use crate::model::expiry::Terms;
 use crate::model::history::Retention;
 use crate::model::history::TransactionMode;
+use crate::model::job::AskedLimits;
 use crate::model::job::Delivery;
 use crate::model::job::Inputs;
 use crate::model::job::Job;
-use crate::model::job::JobLimits;
 use crate::model::job::OnCrash;
 use crate::model::outcome::Outcome;
 use crate::model::outcome::Reason;
+use crate::model::quota::Quota;
 use crate::model::session::QueueMode;
 use crate::queue::admission::UnknownSessions;
+use crate::queue::slots::seats;
 use crate::service::Service;
 use crate::service::Settings;
 use crate::service::jobs::JobOrder;
@@ -48,7 +50,8 @@ const GUEST: &str = r#"(module (memory (export "memory") 1) (func (export "_star
 
 async fn start(home: &TempDir) -> Service {
     let (data, work) = (home.path().join("data"), Some(home.path().join("work")));
-    let store = Store::open(StoreConfig { data, work, work_bytes_max: 1 << 20 }).unwrap();
+    let store =
+        Store::open(StoreConfig { data, work, work_bytes_max: 1 << 20, quota: Quota::of_machine(4, 1) }).unwrap();
     let settings = Settings {
         slots: 1,
         queue_max: 10,
@@ -56,9 +59,7 @@ async fn start(home: &TempDir) -> Service {
         sweep_interval: Duration::from_secs(3_600),
         reply_timeout: LONG,
     };
-    let engine =
-        Engine::start(EngineConfig { seats: crate::queue::slots::seats(1), compile: CompileLimits::default() })
-            .unwrap();
+    let engine = Engine::start(EngineConfig { seats: seats(1), compile: CompileLimits::default() }).unwrap();
     Service::start(store, engine, settings, Clock::system()).await.unwrap()
 }
 
@@ -101,7 +102,7 @@ fn order(number: usize) -> JobOrder {
         session: Some("s".parse().unwrap()),
         queue: None,
         inputs: Inputs { args: Vec::new(), env: BTreeMap::new(), stdin: Vec::new(), params_in_env: false },
-        limits: JobLimits::default(),
+        limits: AskedLimits::default(),
         on_crash: OnCrash::Rerun,
         delivery: Delivery::Stored,
         dry_run: false,

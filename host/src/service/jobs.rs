@@ -17,16 +17,17 @@ use crate::ids::JobId;
 use crate::ids::SessionId;
 use crate::limits;
 use crate::model::caller::Owner;
+use crate::model::job::AskedLimits;
 use crate::model::job::Delivery;
 use crate::model::job::Inputs;
 use crate::model::job::Job;
-use crate::model::job::JobLimits;
 use crate::model::job::NamedSession;
 use crate::model::job::NewJob;
 use crate::model::job::OnCrash;
 use crate::model::job::Progress;
 use crate::model::module::ModuleRef;
 use crate::model::module::ModuleVersion;
+use crate::model::quota::Quota;
 use crate::model::rolling_key::ShownKey;
 use crate::model::session::QueueMode;
 use crate::model::session::Session;
@@ -34,6 +35,7 @@ use crate::queue::admission;
 use crate::queue::admission::Admitted;
 use crate::queue::admission::Facts;
 use crate::queue::admission::Named;
+use crate::queue::admission::Standing;
 use crate::queue::lanes::LaneKey;
 use crate::queue::lanes::Place;
 use crate::service::Service;
@@ -65,7 +67,7 @@ pub struct JobOrder {
     /// What the request says about waiting for the session's turn, if anything.
     pub queue: Option<QueueMode>,
     pub inputs: Inputs,
-    pub limits: JobLimits,
+    pub limits: AskedLimits,
     pub on_crash: OnCrash,
     pub delivery: Delivery,
     /// Whether nothing of it is to be kept (R26a).
@@ -95,18 +97,21 @@ pub enum Printout {
 }
 
 impl JobOrder {
-    /// The job that comes of it, of a module that was found.
+    /// The job that comes of it, of a module that was found. Refused if it asks for
+    /// more than a job of its tenant may.
     pub(super) fn into_job(
         self,
         owner: &Owner,
         id: &JobId,
         version: ModuleVersion,
         session: Option<&Session>,
+        quota: &Quota,
         now: Timestamp,
-    ) -> NewJob {
+    ) -> Result<NewJob, Refusal> {
+        let limits = self.limits.within(quota, self.delivery)?;
         // Under a pending id nothing is certain yet, so the job looks again at its start.
         let key = session.filter(|session| session.state.takes_requests()).map(|session| session.key);
-        NewJob {
+        Ok(NewJob {
             id: id.clone(),
             owner: owner.clone(),
             module: version.name,
@@ -115,7 +120,7 @@ impl JobOrder {
             kind: version.kind,
             session: self.session.map(|id| NamedSession { id, key }),
             inputs: self.inputs,
-            limits: self.limits,
+            limits,
             on_crash: self.on_crash,
             delivery: self.delivery,
             dry_run: self.dry_run,
@@ -123,7 +128,7 @@ impl JobOrder {
             fingerprint: self.fingerprint,
             key_shown: None,
             created_at: now,
-        }
+        })
     }
 }
 
@@ -175,7 +180,7 @@ impl Service {
             // Nothing is there that could demand one (R3).
             None => None,
         };
-        let job = order.into_job(owner, id, version, session.as_ref(), self.now());
+        let job = order.into_job(owner, id, version, session.as_ref(), &self.quota_of(&owner.tenant), self.now())?;
         let job = NewJob { key_shown, ..job };
         let entry = self.enter(&job, session.as_ref(), queue)?;
         // From here on the job may be durable at any moment, so the rest must
@@ -197,16 +202,18 @@ impl Service {
     fn enter(&self, job: &NewJob, session: Option<&Session>, queue: Option<QueueMode>) -> Result<Entry, Refusal> {
         let _door = self.inner.door.lock().unwrap_or_else(PoisonError::into_inner);
         let named = job.session.as_ref().map(|named| &named.id);
-        let place = self.admit(&job.owner, named, session, queue)?;
+        let tenant = Some(self.standing(&job.owner.tenant));
+        let place = self.admit(&job.owner, tenant, named, session, queue)?;
         let listed = self.inner.live.enter(live_job(job));
         Ok(Entry { listed, place, receipt: self.inner.store.accept(job.clone()) })
     }
 
-    /// Lets a request in, or says why not; with a place in the lane of the
+    /// Lets a request in, or says why not: a job also by how its `tenant` stands. With a place in the lane of the
     /// session that it names, if it has to wait for its turn there.
     pub(super) fn admit(
         &self,
         owner: &Owner,
+        tenant: Option<Standing>,
         named: Option<&SessionId>,
         session: Option<&Session>,
         queue: Option<QueueMode>,
@@ -217,6 +224,7 @@ impl Service {
             draining: self.is_draining(),
             // Records that wait to be written are held in memory too.
             jobs_live: inner.live.count().max(inner.unrecorded.count()),
+            tenant,
             named: lane.as_ref().map(|lane| {
                 let length = inner.lanes.length(lane);
                 Named {

@@ -22,6 +22,7 @@ use crate::model::outcome::Reason;
 use crate::model::params::Params;
 use crate::model::session::Session;
 use crate::model::session::SessionKey;
+use crate::model::session::SessionLimits;
 use crate::queue::lanes::LaneKey;
 use crate::queue::lanes::Place;
 use crate::queue::lanes::Turn;
@@ -226,6 +227,7 @@ impl Service {
         // The slot is given back when the guest is gone: making its work durable takes a disk.
         let mut ran = self.inner.engine.run(slot.seat(), order, Box::new(Right(slot))).await;
         let draft = desk.take_back();
+        self.count_cpu(&walk.queued.job.owner.tenant, ran.spent.cpu);
         if let Some(client) = &walk.client {
             client.guest_ended(walk.live());
             ran.stdout.passed_on = client.passed_on();
@@ -258,7 +260,9 @@ impl Service {
             tracing::error!(job = %job.id, %error, "a working copy could not be opened");
             Outcome::failed(Reason::HostError, "the server could not open the job's directory")
         })?;
-        let (held, limits) = (draft.usage(), session.map(|session| session.limits).unwrap_or_default());
+        let quota = self.quota_of(&job.owner.tenant);
+        let limits = session.map_or_else(|| SessionLimits::most(&quota), |session| session.limits);
+        let held = draft.usage();
         let mut inputs = job.inputs.clone();
         let (stdin, stdout) = match &walk.client {
             Some(client) => client.streams(&job.limits),
@@ -279,7 +283,7 @@ impl Service {
             has_links: draft.has_links(),
             disk: DiskAllowance {
                 bytes_used: held.bytes,
-                bytes_max: limits.bytes,
+                bytes_max: limits.bytes.min(held.bytes.saturating_add(draft.room())),
                 files_used: held.files,
                 files_max: limits.files,
             },

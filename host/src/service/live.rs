@@ -10,6 +10,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
 
 use tokio::sync::watch;
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::Live;
 use crate::ids::JobId;
+use crate::ids::TenantId;
 use crate::model::caller::Owner;
 use crate::model::job::IllegalStep;
 use crate::model::job::Stage;
@@ -44,6 +46,38 @@ struct Place {
     life: SessionLife,
 }
 
+/// How many jobs of a tenant are how far (R34).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Accepted, and not running yet.
+    pub queued: u64,
+    /// Running, or committing.
+    pub running: u64,
+}
+
+impl Tally {
+    /// The counter in which a job of that stage counts.
+    fn counter(&mut self, stage: Stage) -> Option<&mut u64> {
+        match stage {
+            Stage::Queued => Some(&mut self.queued),
+            Stage::Running | Stage::Committing => Some(&mut self.running),
+            Stage::Over => None,
+        }
+    }
+
+    fn add(&mut self, stage: Stage) {
+        if let Some(counter) = self.counter(stage) {
+            *counter += 1;
+        }
+    }
+
+    fn remove(&mut self, stage: Stage) {
+        if let Some(counter) = self.counter(stage) {
+            *counter = counter.saturating_sub(1);
+        }
+    }
+}
+
 /// A job that has not ended.
 pub struct LiveJob {
     pub key: JobKey,
@@ -52,6 +86,8 @@ pub struct LiveJob {
     /// Asks the guest to stop.
     pub stop: CancellationToken,
     stage: Mutex<Stage>,
+    /// Its tenant's, from when it is listed on.
+    tally: OnceLock<Arc<Mutex<Tally>>>,
     /// The session that it is in; known from just before it starts.
     place: Mutex<Place>,
     /// Why it was cancelled, once it was.
@@ -67,6 +103,7 @@ impl LiveJob {
             live: Arc::new(Live::new(output_bytes)),
             stop: CancellationToken::new(),
             stage: Mutex::new(Stage::Queued),
+            tally: OnceLock::new(),
             place: Mutex::default(),
             cancelled: Mutex::new(None),
             ended: watch::Sender::new(false),
@@ -76,8 +113,30 @@ impl LiveJob {
     /// Moves the job on, or says why it cannot be moved.
     pub fn step(&self, step: Step) -> Result<Stage, IllegalStep> {
         let mut stage = lock(&self.stage);
-        *stage = stage.after(step)?;
+        let before = *stage;
+        *stage = before.after(step)?;
+        if let Some(tally) = self.tally.get() {
+            let mut tally = lock(tally);
+            tally.remove(before);
+            tally.add(*stage);
+        }
         Ok(*stage)
+    }
+
+    /// Counts from now on in the tally of its tenant.
+    fn count_in(&self, tally: Arc<Mutex<Tally>>) {
+        let stage = lock(&self.stage);
+        lock(&tally).add(*stage);
+        self.tally.get_or_init(|| tally);
+    }
+
+    /// Counts no more. Its stage goes no further.
+    fn count_out(&self) {
+        let mut stage = lock(&self.stage);
+        if let Some(tally) = self.tally.get() {
+            lock(tally).remove(*stage);
+        }
+        *stage = Stage::Over;
     }
 
     /// Asks for a stop. Says whether it was in time: a job that commits goes on
@@ -152,6 +211,8 @@ impl LiveJob {
 #[derive(Default)]
 pub struct LiveJobs {
     by_key: Mutex<HashMap<JobKey, Arc<LiveJob>>>,
+    /// Of each tenant that had a job since the start.
+    tallies: Mutex<HashMap<TenantId, Arc<Mutex<Tally>>>>,
     in_lane: Arc<Mutex<InLanes>>,
 }
 
@@ -169,6 +230,8 @@ impl LiveJobs {
             Entry::Occupied(_) => None,
             Entry::Vacant(place) => {
                 let job = Arc::clone(place.insert(Arc::new(job)));
+                let tally = lock(&self.tallies).entry(job.key.owner.tenant.clone()).or_default().clone();
+                job.count_in(tally);
                 Some(Listed { jobs: Arc::clone(self), job })
             }
         }
@@ -182,6 +245,16 @@ impl LiveJobs {
     /// How many jobs have not ended.
     pub fn count(&self) -> usize {
         lock(&self.by_key).len()
+    }
+
+    /// How many jobs of a tenant are how far.
+    pub fn tally(&self, tenant: &TenantId) -> Tally {
+        lock(&self.tallies).get(tenant).map(|tally| *lock(tally)).unwrap_or_default()
+    }
+
+    /// Forgets a tenant that has no jobs any more.
+    pub fn forget(&self, tenant: &TenantId) {
+        lock(&self.tallies).remove(tenant);
     }
 
     /// How many guests run or commit now.
@@ -217,6 +290,7 @@ pub struct Listed {
 impl Drop for Listed {
     fn drop(&mut self) {
         lock(&self.jobs.by_key).remove(&self.job.key);
+        self.job.count_out();
         self.job.live.close();
         self.job.ended.send_replace(true);
     }
@@ -275,6 +349,27 @@ mod tests {
         assert!(job.cancel("asked"));
         assert!(job.step(Step::Return).is_err());
         assert_eq!(job.cancelled(), Some("asked"));
+    }
+
+    #[test]
+    fn r34_a_tenant_s_jobs_are_counted_by_how_far_they_are_until_they_are_off_the_list() {
+        let jobs = Arc::new(LiveJobs::default());
+        let tally = |queued, running| assert_eq!(jobs.tally(&key().owner.tenant), Tally { queued, running });
+        tally(0, 0);
+        let listed = jobs.enter(LiveJob::new(key(), 10)).unwrap();
+        let other = JobKey { id: "k".parse().unwrap(), ..key() };
+        let queued = jobs.enter(LiveJob::new(other, 10)).unwrap();
+        tally(2, 0);
+        listed.job.step(Step::Start).unwrap();
+        tally(1, 1);
+        listed.job.step(Step::Return).unwrap();
+        tally(1, 1);
+        listed.job.step(Step::Stored).unwrap();
+        tally(1, 0);
+        drop(listed);
+        // One that stays queued when the server stops.
+        drop(queued);
+        tally(0, 0);
     }
 
     #[tokio::test]

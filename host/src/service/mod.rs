@@ -28,6 +28,8 @@ pub mod expiry;
 pub mod modules;
 pub mod keys;
 pub mod tenants;
+mod rates;
+pub mod quotas;
 pub mod refusal;
 #[cfg(test)]
 mod failing_disk;
@@ -58,6 +60,7 @@ use self::keys::KeyRing;
 use self::live::LiveJobs;
 use self::modules::Programs;
 use self::names::Names;
+use self::rates::Rates;
 use self::record::AllUnrecorded;
 
 /// What the operator has set about queueing.
@@ -91,6 +94,8 @@ struct Inner {
     names: Names,
     unrecorded: AllUnrecorded,
     keys: KeyRing,
+    /// Requests and processor time of tenants.
+    rates: Rates,
     /// Makes the keys of sessions, which are not stored.
     key_maker: KeyMaker,
     programs: Programs,
@@ -134,6 +139,7 @@ impl Service {
             names: Names::default(),
             unrecorded: AllUnrecorded::default(),
             keys,
+            rates: Rates::default(),
             key_maker,
             programs: Programs::default(),
             door: Mutex::new(()),

@@ -30,6 +30,7 @@ use crate::store::Added;
 use crate::store::NewVersion;
 use crate::store::Page;
 use crate::store::PageOf;
+use crate::store::StoreError;
 
 /// What became of an upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,7 +144,12 @@ impl Service {
             created_by: owner.principal.clone(),
             now: self.now(),
         };
-        Ok(self.inner.store.add_version(new).await?)
+        let added = self.inner.store.add_version(new).await;
+        if let Err(StoreError::Refused(_)) = &added {
+            // Nothing of a refused upload stays, or refusals would fill the disk.
+            self.inner.store.drop_wasm(digest).await?;
+        }
+        Ok(added?)
     }
 
     /// The version that another upload of the same bytes has made, when that one is

@@ -9,6 +9,8 @@ use crate::ids::ModuleName;
 use crate::ids::SessionId;
 use crate::model::module::ModuleRef;
 use crate::model::module::ModuleState;
+use crate::model::quota::AsksTooMuch;
+use crate::model::quota::OverQuota;
 use crate::queue::admission;
 use crate::queue::compilers::LineFull;
 use crate::store::Refused;
@@ -61,6 +63,8 @@ pub enum Refusal {
     CompilerBusy(#[from] LineFull),
     #[error("{0}")]
     Quota(String),
+    #[error(transparent)]
+    OverQuota(#[from] OverQuota),
     #[error("{0}")]
     SessionFull(String),
     #[error("the server's disk is full")]
@@ -131,6 +135,7 @@ impl From<Refused> for Refusal {
             Refused::SessionKey => Refusal::SessionKey,
             Refused::Precondition(_) => Refusal::Precondition(sentence),
             Refused::SessionBytes { .. } | Refused::SessionFiles { .. } => Refusal::SessionFull(sentence),
+            Refused::OverQuota(over) => Refusal::OverQuota(over),
             Refused::FileTooLarge { limit } => Refusal::TooLarge { limit_bytes: limit },
             Refused::Param(bad) if bad.is_quota() => Refusal::Quota(sentence),
             Refused::Param(_) | Refused::Path(_) | Refused::Cursor => Refusal::Invalid(sentence),
@@ -144,6 +149,12 @@ impl From<BadModule> for Refusal {
             BadModule::Invalid(sentence) => Refusal::InvalidModule(sentence),
             BadModule::Unsupported(sentence) => Refusal::UnsupportedModule(sentence),
         }
+    }
+}
+
+impl From<AsksTooMuch> for Refusal {
+    fn from(asks: AsksTooMuch) -> Self {
+        Refusal::Invalid(asks.to_string())
     }
 }
 

@@ -4,6 +4,8 @@
 //! ([`journey`](super::journey)). In a session it is accepted durably before it
 //! runs; outside one nobody waits for a disk (R26b).
 
+use std::sync::PoisonError;
+
 use crate::ids::JobId;
 use crate::ids::SessionId;
 use crate::model::caller::Owner;
@@ -67,8 +69,11 @@ impl Service {
         client: Client,
     ) -> Result<(), Refusal> {
         let version = self.runnable(&owner.tenant, &order.module).await?;
-        self.admit(owner, None, None, order.queue)?;
-        let job = order.into_job(owner, id, version, None, self.now());
+        let (quota, queue) = (self.quota_of(&owner.tenant), order.queue);
+        let job = order.into_job(owner, id, version, None, &quota, self.now())?;
+        // As for any job: who is let in is counted before the next one is looked at.
+        let _door = self.inner.door.lock().unwrap_or_else(PoisonError::into_inner);
+        self.admit(owner, Some(self.standing(&owner.tenant)), None, None, queue)?;
         // Two random ids were the same.
         let listed = self.inner.live.enter(live_job(&job)).ok_or(Refusal::Internal)?;
         let unrecorded = self.inner.unrecorded.enter(job.clone());

@@ -14,6 +14,7 @@ use crate::model::life::Effect;
 use crate::model::life::Move;
 use crate::model::life::SessionLife;
 use crate::model::params::ParamMap;
+use crate::model::quota::Measure;
 use crate::model::session::ListedState;
 use crate::model::session::QueueMode;
 use crate::model::session::Session;
@@ -98,9 +99,10 @@ impl Service {
             }
             None => (None, SessionLimits::default()),
         };
+        let quota = self.quota_of(&owner.tenant);
         let limits = SessionLimits {
-            bytes: order.limits.bytes.unwrap_or(most.bytes),
-            files: order.limits.files.unwrap_or(most.files),
+            bytes: quota.bound(Measure::SessionBytes, "limits.bytes", order.limits.bytes, most.bytes)?,
+            files: quota.bound(Measure::SessionFiles, "limits.files", order.limits.files, most.files)?,
         };
         let new = NewSession {
             id: id.clone(),
@@ -297,7 +299,7 @@ impl Service {
         W: Future<Output = Result<T, E>> + Send,
         Refusal: From<E>,
     {
-        let place = self.admit(&session.owner, Some(&session.id), Some(session), None)?;
+        let place = self.admit(&session.owner, None, Some(&session.id), Some(session), None)?;
         let turn = match place {
             Some(place) => Some(place.turn().await),
             None => None,

@@ -26,6 +26,7 @@ use crate::store::CommitError;
 use crate::store::Draft;
 use crate::store::Ending;
 use crate::store::Fate;
+use crate::store::Refused;
 use crate::store::StoreError;
 
 impl Service {
@@ -70,6 +71,9 @@ impl Service {
         ending.outcome = match error {
             CommitError::SessionGone => dropped(),
             CommitError::Store(StoreError::Poisoned) => return Err(Halt::Store(StoreError::Poisoned)),
+            CommitError::Store(StoreError::Refused(Refused::OverQuota(over))) => {
+                Outcome::failed(Reason::StorageFull, format!("what the job did could not be kept: {over}"))
+            }
             CommitError::Store(StoreError::Refused(refused)) => {
                 Outcome::failed(Reason::HostError, format!("what the job did could not be kept: {refused}"))
             }

@@ -33,7 +33,11 @@ impl Service {
         self.inner.slots.take(line, share).await
     }
 
-    fn share_of(&self, _tenant: &TenantId) -> Share {
-        Share { weight: 1, running_max: self.inner.settings.slots }
+    fn share_of(&self, tenant: &TenantId) -> Share {
+        let quota = self.quota_of(tenant);
+        Share {
+            weight: u32::try_from(quota.weight).unwrap_or(u32::MAX),
+            running_max: usize::try_from(quota.running_jobs).unwrap_or(usize::MAX),
+        }
     }
 }

@@ -50,6 +50,8 @@ impl Service {
     pub async fn delete_tenant(&self, name: &TenantId) -> Result<(), Refusal> {
         self.inner.store.delete_tenant(name.clone()).await?;
         self.inner.keys.retain(|_, caller| caller.owner.tenant != *name);
+        self.inner.rates.forget(name);
+        self.inner.live.forget(name);
         Ok(())
     }
 

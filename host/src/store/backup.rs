@@ -170,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    const TENANT: &str = "INSERT INTO tenant VALUES ('t', 0)";
+    const TENANT: &str = "INSERT INTO tenant (name, created_at) VALUES ('t', 0)";
 
     /// A data directory with two modules.
     fn two_modules(home: &Path) -> (Layout, [Digest; 2]) {

@@ -35,6 +35,9 @@ use crate::store::expiry;
 use crate::store::nodes::View;
 use crate::store::params;
 use crate::store::puts;
+use crate::store::quotas;
+use crate::store::quotas::Delta;
+use crate::store::quotas::Quotas;
 use crate::store::receipt::Receipt;
 use crate::store::rows;
 use crate::store::sessions::active;
@@ -83,14 +86,15 @@ pub enum Created {
 }
 
 impl Store {
-    /// Makes a session. Refused as [`Refused::NoTenant`] and [`Refused::Param`]; a
+    /// Makes a session. Refused as `NoTenant`, `Param` and `OverQuota` of [`Refused`]; a
     /// fork also as `SessionGone`, `NoCommit`, `SessionBytes` and `SessionFiles`.
     pub fn create_session(&self, new: NewSession) -> Receipt<Created> {
-        self.writer().enqueue(move |db| create(db, new))
+        let shared = self.shared();
+        self.writer().enqueue(move |db| create(db, &shared.quotas, new))
     }
 }
 
-fn create(db: &Connection, new: NewSession) -> Result<Created, StoreError> {
+fn create(db: &Connection, quotas: &Quotas, new: NewSession) -> Result<Created, StoreError> {
     tenants::must_exist(db, &new.owner.tenant)?;
     let origin = new.from.map(|from| origin(db, from)).transpose()?;
     let base = match &origin {
@@ -104,13 +108,12 @@ fn create(db: &Connection, new: NewSession) -> Result<Created, StoreError> {
     let usage = origin.as_ref().map(|(_, _, commit)| commit.usage).unwrap_or_default();
     puts::must_fit(new.limits, Usage::default(), usage)?;
     let Some(session) = insert(db, &new, usage)? else { return made_before(db, &new) };
-    let cause = match &origin {
-        Some((from, view, _)) => {
-            undo::fork(db, from, *view, session.key)?;
-            Cause::Forked
-        }
-        None => Cause::Created,
+    let (cause, stored) = match &origin {
+        Some((from, view, _)) => (Cause::Forked, undo::fork(db, from, *view, session.key)?),
+        None => (Cause::Created, 0),
     };
+    let delta = Delta { sessions: 1, stored_bytes: rows::stored(stored), ..Delta::default() };
+    quotas::count(db, &new.owner.tenant, delta, Some(&quotas.of(&new.owner.tenant)))?;
     params::begin(db, session.key, &checked.into_changes())?;
     commits::insert(db, &session, By { cause, job: None, at: new.now })?;
     Ok(Created::New(active(db, session.key)?))

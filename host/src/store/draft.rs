@@ -51,6 +51,7 @@ use crate::store::nodes::View;
 use crate::store::params;
 use crate::store::place::WorkDir;
 use crate::store::receipt::Receipt;
+use crate::store::scratch;
 use crate::store::sessions;
 use crate::store::tip;
 use crate::store::tip::Tip;
@@ -107,6 +108,8 @@ pub(super) struct Lease {
     pub(super) tip: Tip,
     pub(super) copy: Copy,
     has_links: bool,
+    /// What more its tenant may store, for the guest that is about to begin.
+    room: u64,
 }
 
 impl Store {
@@ -117,10 +120,7 @@ impl Store {
         let store = self.clone();
         match session {
             Some(key) => block(move || begin_in(store, key)).await,
-            None => match self.inner.shared.copies.scratch.take() {
-                Some(ready) => Ok(outside(store, ready)),
-                None => block(move || begin_outside(store)).await,
-            },
+            None => scratch::begin(store).await,
         }
     }
 }
@@ -133,28 +133,10 @@ fn begin_in(store: Store, key: SessionKey) -> Result<Draft, StoreError> {
         let params = Arc::new(params::load(db, key, View::Tip)?);
         let (copy, root) = mend::bring_up(db, &shared.copies, key, &tip)?;
         let has_links = nodes::has_links(db, key)?;
-        let work = Work::Session(Box::new(Lease { session, tip, copy, has_links }));
+        let room = shared.quotas.room(db, &session.owner.tenant)?;
+        let work = Work::Session(Box::new(Lease { session, tip, copy, has_links, room }));
         Ok(Draft { store, params, root: Arc::new(root), work })
     })
-}
-
-fn begin_outside(store: Store) -> Result<Draft, StoreError> {
-    let made = store.inner.shared.copies.make(Usage::default());
-    Ok(outside(store, made.map_err(StoreError::io("make a directory for a job"))?))
-}
-
-fn outside(store: Store, (dir, root): (WorkDir, OwnedFd)) -> Draft {
-    Draft { store, params: Arc::default(), root: Arc::new(root), work: Work::Scratch(dir) }
-}
-
-/// Keeps a directory for another job if this one did nothing there; otherwise it
-/// is thrown away.
-fn let_go(store: &Store, dir: WorkDir, root: Arc<OwnedFd>, touched: &Touched) {
-    if touched.is_nowhere()
-        && let Some(root) = Arc::into_inner(root)
-    {
-        store.inner.shared.copies.scratch.give_back(dir, root);
-    }
 }
 
 impl Draft {
@@ -192,6 +174,15 @@ impl Draft {
         }
     }
 
+    /// What more its tenant might store at its start. No bound outside a session,
+    /// where nothing is stored.
+    pub fn room(&self) -> u64 {
+        match &self.work {
+            Work::Scratch(_) => u64::MAX,
+            Work::Session(lease) => lease.room,
+        }
+    }
+
     /// Makes the directory of a job that began outside any session that of the
     /// session which it created (R13). Everything in it is a change then. Refused
     /// as [`Refused::SessionGone`].
@@ -203,7 +194,8 @@ impl Draft {
         };
         let (session, tip) = store.read(move |db| tip::active(db, key)).await?;
         let copy = Copy { dir, tree_version: tip.tree_version, mends: Places::new() };
-        let work = Work::Session(Box::new(Lease { session, tip, copy, has_links: true }));
+        // No guest begins in it any more, so it needs no room.
+        let work = Work::Session(Box::new(Lease { session, tip, copy, has_links: true, room: 0 }));
         Ok(Draft { store, params, root, work })
     }
 
@@ -248,7 +240,7 @@ impl Draft {
         let lease = match work {
             // Nothing of the directory is kept, so only the job ends.
             Work::Scratch(dir) => {
-                let_go(&store, dir, root, &touched);
+                scratch::let_go(&store, dir, root, &touched);
                 return Ok(store.end(seq, attempt, ending).await?);
             }
             Work::Session(lease) => *lease,
@@ -276,7 +268,7 @@ impl Draft {
     pub fn roll_back(self, touched: Touched) {
         match (self.work, touched) {
             (Work::Session(lease), Touched::Places(changed)) => put_back(&self.store.inner.shared, *lease, changed),
-            (Work::Scratch(dir), touched) => let_go(&self.store, dir, self.root, &touched),
+            (Work::Scratch(dir), touched) => scratch::let_go(&self.store, dir, self.root, &touched),
             // Dropped, a lease loses its whole working copy.
             (Work::Session(_), Touched::Everywhere) => (),
         }
@@ -383,7 +375,7 @@ fn write(
     end: &End,
 ) -> Result<Committed, StoreError> {
     // The session first: it says whether this commit still has its place.
-    let mut edit = Edit::begin(db, key)?;
+    let mut edit = Edit::begin(db, key)?.within(&shared.quotas);
     edit.must_follow(step)?;
     changes.write(&mut edit, root)?;
     edit.params(&end.params)?;

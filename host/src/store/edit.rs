@@ -8,6 +8,8 @@
 //! transaction can be undone and an earlier commit can be read, and either costs
 //! what changed. An edit that is dropped is undone with its unit of work.
 
+use std::sync::Arc;
+
 use rusqlite::Connection;
 use rusqlite::params;
 
@@ -19,6 +21,7 @@ use crate::model::history::Cause;
 use crate::model::history::TransactionMode;
 use crate::model::params::ParamChanges;
 use crate::model::path::SessionPath;
+use crate::model::quota::Quota;
 use crate::model::session::Session;
 use crate::model::session::SessionKey;
 use crate::model::session::Usage;
@@ -30,6 +33,9 @@ use crate::store::expiry;
 use crate::store::nodes::FileNumber;
 use crate::store::nodes::NewNode;
 use crate::store::nodes::Node;
+use crate::store::quotas;
+use crate::store::quotas::Delta;
+use crate::store::quotas::Quotas;
 use crate::store::rows;
 use crate::store::sessions;
 use crate::store::sessions::Access;
@@ -44,6 +50,8 @@ pub(super) struct Edit<'db> {
     pub(super) tip: Tip,
     pub(super) params_changed: bool,
     pub(super) tree_changed: bool,
+    /// What bounds its growth, if anything does.
+    quota: Option<Arc<Quota>>,
 }
 
 /// What an edit led to.
@@ -69,13 +77,19 @@ impl<'db> Edit<'db> {
     /// Begins one of an active session.
     pub(super) fn begin(db: &'db Connection, key: SessionKey) -> Result<Edit<'db>, StoreError> {
         let (session, tip) = tip::active(db, key)?;
-        Ok(Edit { db, session, tip, params_changed: false, tree_changed: false })
+        Ok(Edit { db, session, tip, params_changed: false, tree_changed: false, quota: None })
     }
 
     /// The same for a write from outside, which may have to show a session key.
     pub(super) fn enter(db: &'db Connection, access: Access) -> Result<Edit<'db>, StoreError> {
         sessions::entered(db, access)?;
         Edit::begin(db, access.session)
+    }
+
+    /// Demands that its tenant's quota has room for what it adds: otherwise its end is
+    /// refused as `OverQuota`.
+    pub(super) fn within(self, quotas: &Quotas) -> Edit<'db> {
+        Edit { quota: Some(quotas.of(&self.session.owner.tenant)), ..self }
     }
 
     /// Refuses to go on if anything was written since `step`.
@@ -339,7 +353,9 @@ impl<'db> Edit<'db> {
 
     /// Puts the session's row in step with all that.
     pub(super) fn store(self, trees: (i64, i64), now: Timestamp) -> Result<Edited, StoreError> {
-        let Edit { db, session, tip, .. } = self;
+        let Edit { db, session, tip, quota, .. } = self;
+        let stored_bytes = quotas::difference(session.stored_bytes, tip.stored_bytes);
+        quotas::count(db, &session.owner.tenant, Delta { stored_bytes, ..Delta::default() }, quota.as_deref())?;
         let update = "UPDATE session SET version = ?2, oldest = ?3, uncommitted = ?4, kept_bytes = ?5, kept_files = ?6,
                           used_bytes = ?7, used_files = ?8, step = ?9, tree_version = ?10, next_file = ?11,
                           stored_bytes = ?12, past_bytes = ?13, history_due_at = ?14,

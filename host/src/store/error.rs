@@ -12,6 +12,7 @@ use crate::ids::TenantId;
 use crate::model::params::BadParam;
 use crate::model::path::BadPath;
 use crate::model::path::SessionPath;
+use crate::model::quota::OverQuota;
 
 /// Why the store did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +99,8 @@ pub enum Refused {
     SessionBytes { bytes: u64, limit: u64 },
     #[error("the session would hold {files} files, directories and links, and at most {limit} are allowed")]
     SessionFiles { files: u64, limit: u64 },
+    #[error(transparent)]
+    OverQuota(#[from] OverQuota),
     #[error("the file has more than {limit} bytes, the most that one may have")]
     FileTooLarge { limit: u64 },
     #[error(transparent)]

@@ -49,7 +49,7 @@ impl Draft {
         let changes = collect(&shared, lease, &root, &changed)?;
         let written = params.clone();
         let edited = self.store.writer().enqueue(move |db| {
-            let mut edit = Edit::begin(db, key)?;
+            let mut edit = Edit::begin(db, key)?.within(&shared.quotas);
             edit.must_follow(step)?;
             changes.write(&mut edit, &root)?;
             edit.params(&written)?;

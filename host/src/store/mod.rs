@@ -24,6 +24,7 @@ mod checkpoint;
 mod readers;
 mod keys;
 mod tenants;
+mod quotas;
 mod collector;
 mod modules;
 mod found;
@@ -71,11 +72,13 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use crate::model::quota::Quota;
 use crate::store::checkpoint::Checkpointer;
 use crate::store::collector::Collector;
 use crate::store::copies::Copies;
 use crate::store::found::Found;
 use crate::store::layout::Layout;
+use crate::store::quotas::Quotas;
 use crate::store::readers::Readers;
 use crate::store::secret::Secret;
 use crate::store::writer::Writer;
@@ -130,6 +133,8 @@ pub struct StoreConfig {
     pub work: Option<PathBuf>,
     /// What the working copies may hold in memory together.
     pub work_bytes_max: u64,
+    /// What a tenant has unless told otherwise.
+    pub quota: Quota,
 }
 
 /// The store. A clone is the same store. The last one that is dropped closes it
@@ -155,6 +160,7 @@ struct Shared {
     found: Found,
     copies: Arc<Copies>,
     collector: Collector,
+    quotas: Quotas,
     /// Held as long as anything can still write.
     _lock: File,
 }
@@ -170,6 +176,7 @@ impl Store {
         let database = layout.database();
         let db = schema::open_for_writing(&database)?;
         durable::sync_dir(layout.data()).map_err(StoreError::io("make the data directory durable"))?;
+        let quotas = Quotas::load(&db, config.quota)?;
         let copies = Copies::open(&layout, config.work.as_deref(), config.work_bytes_max)?;
         let (checkpointer, nudge) = Checkpointer::start(&database)?;
         let writer = Writer::start(db, nudge)?;
@@ -178,6 +185,7 @@ impl Store {
             found: Found::default(),
             copies: Arc::new(copies),
             collector: Collector::new(layout.clone()),
+            quotas,
             layout,
             _lock: lock,
         };

@@ -28,6 +28,8 @@ use crate::store::error::Refused;
 use crate::store::error::StoreError;
 use crate::store::page::Page;
 use crate::store::page::PageOf;
+use crate::store::quotas;
+use crate::store::quotas::Delta;
 use crate::store::receipt::Receipt;
 use crate::store::rows;
 use crate::store::tenants;
@@ -137,8 +139,8 @@ impl Store {
         .await
     }
 
-    /// Records a version, unless the same bytes are one. Refused as
-    /// [`Refused::NoTenant`], and as [`Refused::NoBytes`] unless
+    /// Records a version, unless the same bytes are one. Refused as `NoTenant` and
+    /// `OverQuota` of [`Refused`], and as [`Refused::NoBytes`] unless
     /// [`Store::save_wasm`] came before.
     pub fn add_version(&self, new: NewVersion) -> Receipt<Added> {
         let (shared, told) = (self.shared(), self.shared());
@@ -156,12 +158,26 @@ impl Store {
             if !shared.layout.wasm(&new.digest).exists() {
                 return Err(Refused::NoBytes.into());
             }
+            let delta = Delta { modules: 1, module_bytes: rows::stored(new.size_bytes), ..Delta::default() };
+            quotas::count(db, &new.tenant, delta, Some(&shared.quotas.of(&new.tenant)))?;
             insert(db, new).map(Added::New)
         };
         self.writer().enqueue_then(add, move |added| {
             told.found.forget();
             added
         })
+    }
+
+    /// Takes the bytes of an upload off the disk again, unless a version needs them.
+    pub fn drop_wasm(&self, digest: Digest) -> Receipt<()> {
+        let (shared, told) = (self.shared(), self.shared());
+        self.writer().enqueue_then(
+            move |db| shared.collector.look_at_all(db, vec![digest]),
+            move |condemned| {
+                told.collector.collect(condemned?);
+                Ok(())
+            },
+        )
     }
 
     /// Records what became of a compilation; says whether the version still exists.
@@ -201,9 +217,17 @@ impl Store {
         self.writer().enqueue_then(
             move |db| {
                 let delete = "DELETE FROM module_version
-                              WHERE tenant = ?1 AND name = ?2 AND (?3 IS NULL OR version = ?3) RETURNING digest";
+                              WHERE tenant = ?1 AND name = ?2 AND (?3 IS NULL OR version = ?3)
+                              RETURNING digest, size_bytes";
                 let key = params![tenant.as_str(), name.as_str(), version];
-                let digests = rows::all(db, delete, key, |row| rows::digest(row, "digest"))?;
+                let mut delta = Delta::default();
+                let digests = rows::all(db, delete, key, |row| {
+                    let size_bytes: i64 = row.get("size_bytes")?;
+                    delta =
+                        Delta { modules: delta.modules - 1, module_bytes: delta.module_bytes - size_bytes, ..delta };
+                    rows::digest(row, "digest")
+                })?;
+                quotas::count(db, &tenant, delta, None)?;
                 Ok((!digests.is_empty(), shared.collector.look_at_all(db, digests)?))
             },
             move |deleted| {

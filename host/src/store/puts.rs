@@ -72,8 +72,8 @@ struct Written<T> {
 
 impl Store {
     /// Writes a file, and the directories above it. Refused as `SessionGone`,
-    /// `SessionKey`, `NotADirectory`, `IsDirectory`, `Precondition`, `SessionBytes` and
-    /// `SessionFiles` of [`Refused`]. A link at that path is replaced.
+    /// `SessionKey`, `NotADirectory`, `IsDirectory`, `Precondition`, `SessionBytes`,
+    /// `SessionFiles` and `OverQuota` of [`Refused`]. A link at that path is replaced.
     pub fn put_file(
         &self,
         access: impl Into<Access>,
@@ -83,7 +83,10 @@ impl Store {
         now: Timestamp,
     ) -> Receipt<Put> {
         let access = access.into();
-        self.write_files(access.session, move |db| put(db, access, &path, &content, &only_if, now))
+        let shared = self.shared();
+        self.write_files(access.session, move |db| {
+            put(Edit::enter(db, access)?.within(&shared.quotas), &path, &content, &only_if, now)
+        })
     }
 
     /// Deletes a file, a link or a directory; without [`Recursive::Yes`] only an
@@ -117,15 +120,14 @@ impl Store {
 }
 
 fn put(
-    db: &Connection,
-    access: Access,
+    mut edit: Edit<'_>,
     path: &SessionPath,
     content: &Spool,
     only_if: &Precondition,
     now: Timestamp,
 ) -> Result<Written<Put>, StoreError> {
-    let mut edit = Edit::enter(db, access)?;
-    let old = nodes::at(db, access.session, path, View::Tip)?;
+    let (db, key) = (edit.db, edit.session.key);
+    let old = nodes::at(db, key, path, View::Tip)?;
     if old.as_ref().is_some_and(|old| old.kind == EntryKind::Directory) {
         return Err(Refused::IsDirectory(path.clone()).into());
     }
@@ -137,7 +139,7 @@ fn put(
     replace(&mut edit.tip.usage, old.as_ref(), Some(&new));
     must_fit(edit.session.limits, before, edit.tip.usage)?;
     let pieces = match &old {
-        Some(old) if old.kind == EntryKind::File => chunks::hashes(db, access.session, old.file)?,
+        Some(old) if old.kind == EntryKind::File => chunks::hashes(db, key, old.file)?,
         _ => Vec::new(),
     };
     let hashes = &content.content().hashes;
@@ -158,7 +160,7 @@ fn put(
         touch_parent(&mut edit, &top, modified_ns)?;
     }
     let edited = edit.finish(By { cause: Cause::Files, job: None, at: now })?;
-    let etag = nodes::etag(access.session, file, stamp);
+    let etag = nodes::etag(key, file, stamp);
     let answer = Put { created: old.is_none(), etag, commit: edited.commit };
     Ok(Written { answer, edited, top })
 }

@@ -26,7 +26,12 @@ CREATE TABLE schema_version (version INTEGER NOT NULL);
 
 CREATE TABLE tenant (
     name        TEXT PRIMARY KEY NOT NULL,
-    created_at  INTEGER NOT NULL              -- all times: microseconds since 1970
+    created_at  INTEGER NOT NULL,             -- all times: microseconds since 1970
+    -- What it holds, so that nobody has to count for each write.
+    sessions     INTEGER NOT NULL DEFAULT 0,
+    stored_bytes INTEGER NOT NULL DEFAULT 0,  -- of its sessions
+    modules      INTEGER NOT NULL DEFAULT 0,  -- versions
+    module_bytes INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE api_key (
     tenant      TEXT NOT NULL,
@@ -67,6 +72,16 @@ CREATE TABLE artefact (
     file_digest BLOB NOT NULL,                -- of the compiled file
     PRIMARY KEY (digest, fingerprint)
 );
+";
+
+/// What differs for a tenant from what all have.
+pub(super) const QUOTAS: &str = "
+CREATE TABLE tenant_quota (
+    tenant      TEXT NOT NULL,
+    name        TEXT NOT NULL,                -- of a number of the quota
+    value       INTEGER NOT NULL,
+    PRIMARY KEY (tenant, name)
+) WITHOUT ROWID;
 ";
 
 /// Sessions with their history.
@@ -287,7 +302,7 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
 pub(super) const KNOWN: &str = "SELECT 1 FROM sqlite_master WHERE name = 'schema_version'";
 
 pub(super) fn make_tables(db: &Connection) -> Result<(), StoreError> {
-    Ok([TENANTS, SESSIONS, JOBS, JOB_CHANGES].iter().try_for_each(|tables| db.execute_batch(tables))?)
+    Ok([TENANTS, QUOTAS, SESSIONS, JOBS, JOB_CHANGES].iter().try_for_each(|tables| db.execute_batch(tables))?)
 }
 
 /// The version of the tables that are there.

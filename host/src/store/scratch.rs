@@ -6,6 +6,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
@@ -15,6 +16,13 @@ use rustix::fs::Timestamps;
 use rustix::fs::UTIME_NOW;
 
 use crate::limits::SCRATCH_KEPT_MAX;
+use crate::model::session::Usage;
+use crate::model::touched::Touched;
+use crate::store::Store;
+use crate::store::block;
+use crate::store::draft::Draft;
+use crate::store::draft::Work;
+use crate::store::error::StoreError;
 use crate::store::place::WorkDir;
 use crate::store::tree;
 
@@ -22,6 +30,33 @@ use crate::store::tree;
 #[derive(Default)]
 pub(super) struct Scratch {
     ready: Mutex<Vec<(WorkDir, OwnedFd)>>,
+}
+
+/// An empty private directory to run a job in.
+pub(super) async fn begin(store: Store) -> Result<Draft, StoreError> {
+    let ready = store.inner.shared.copies.scratch.take();
+    let (dir, root) = match ready {
+        Some(ready) => ready,
+        None => {
+            let shared = store.shared();
+            block(move || {
+                let made = shared.copies.make(Usage::default());
+                made.map_err(StoreError::io("make a directory for a job"))
+            })
+            .await?
+        }
+    };
+    Ok(Draft { store, params: Arc::default(), root: Arc::new(root), work: Work::Scratch(dir) })
+}
+
+/// Keeps a directory for another job if this one did nothing there; otherwise it
+/// is thrown away.
+pub(super) fn let_go(store: &Store, dir: WorkDir, root: Arc<OwnedFd>, touched: &Touched) {
+    if touched.is_nowhere()
+        && let Some(root) = Arc::into_inner(root)
+    {
+        store.inner.shared.copies.scratch.give_back(dir, root);
+    }
 }
 
 impl Scratch {
@@ -62,7 +97,6 @@ fn make_fresh(open: &OwnedFd) -> io::Result<()> {
 mod tests {
     use std::fs;
     use std::os::unix::fs::MetadataExt as _;
-    use std::sync::Arc;
 
     use super::*;
     use crate::store::janitor::Janitor;

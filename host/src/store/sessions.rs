@@ -29,6 +29,8 @@ use crate::store::expiry;
 use crate::store::keys;
 use crate::store::page::Page;
 use crate::store::page::PageOf;
+use crate::store::quotas;
+use crate::store::quotas::Delta;
 use crate::store::receipt::Receipt;
 use crate::store::rows;
 
@@ -177,9 +179,10 @@ pub(super) fn rename(db: &Connection, key: SessionKey, to: &SessionId) -> Result
 
 /// Removes a session with all it holds; says whether there was one.
 pub(super) fn remove(db: &Connection, key: SessionKey) -> Result<bool, StoreError> {
-    if rows::change(db, "DELETE FROM session WHERE key = ?1", [key.0])? == 0 {
-        return Ok(false);
-    }
+    let delete = "DELETE FROM session WHERE key = ?1 RETURNING tenant, stored_bytes";
+    let gone = rows::one(db, delete, [key.0], |row| Ok((rows::parsed(row, "tenant")?, row.get("stored_bytes")?)))?;
+    let Some((tenant, stored_bytes)): Option<(TenantId, i64)> = gone else { return Ok(false) };
+    quotas::count(db, &tenant, Delta { sessions: -1, stored_bytes: -stored_bytes, ..Delta::default() }, None)?;
     blobs::let_go(db, "DELETE FROM chunk WHERE session = ?1 RETURNING length, blob", [key.0])?;
     for rest in [
         "DELETE FROM node WHERE session = ?1",

@@ -59,13 +59,15 @@ impl Store {
     pub fn delete_tenant(&self, name: TenantId) -> Receipt<()> {
         let shared = self.shared();
         let told = self.shared();
+        let named = name.clone();
         self.writer().enqueue_then(
-            move |db| delete(db, &shared.collector, &name),
+            move |db| delete(db, &shared.collector, &named),
             move |deleted| {
                 told.found.forget();
                 let (sessions, condemned) = deleted?;
                 sessions.into_iter().for_each(|key| told.copies.forget(key));
                 told.collector.collect(condemned);
+                told.quotas.forget(&name);
                 Ok(())
             },
         )
@@ -99,7 +101,7 @@ fn delete(
     for key in &keys {
         sessions::remove(db, *key)?;
     }
-    for table in ["api_key", "job", "module_version", "module"] {
+    for table in ["api_key", "tenant_quota", "job", "module_version", "module"] {
         rows::change(db, &format!("DELETE FROM {table} WHERE tenant = ?1"), name)?;
     }
     rows::change(db, "DELETE FROM tenant WHERE name = ?1", name)?;

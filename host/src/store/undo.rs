@@ -64,11 +64,12 @@ impl Store {
     }
 
     /// Makes a session what it was at a commit, as a new commit; gives its number.
-    /// Refused as `SessionGone`, `SessionKey`, `NoCommit` and `Uncommitted` of
-    /// [`Refused`].
+    /// Refused as `SessionGone`, `SessionKey`, `NoCommit`, `Uncommitted` and `OverQuota`
+    /// of [`Refused`].
     pub fn revert(&self, access: impl Into<Access>, to: u64, now: Timestamp) -> Receipt<u64> {
         let access = access.into();
-        self.go_back(access.session, move |db| revert(Edit::enter(db, access)?, to, now))
+        let shared = self.shared();
+        self.go_back(access.session, move |db| revert(Edit::enter(db, access)?.within(&shared.quotas), to, now))
     }
 
     /// Does `work`, and afterwards tells an idle working copy what to mend.
@@ -189,8 +190,8 @@ fn revert(mut edit: Edit<'_>, to: u64, now: Timestamp) -> Result<Undone, StoreEr
     Ok(Undone { edited: edit.store(trees, now)?, places })
 }
 
-/// Gives a new session what another holds as of a commit.
-pub(super) fn fork(db: &Connection, from: &Session, view: View, to: SessionKey) -> Result<(), StoreError> {
+/// Gives a new session what another holds as of a commit; says what that takes.
+pub(super) fn fork(db: &Connection, from: &Session, view: View, to: SessionKey) -> Result<u64, StoreError> {
     let (source, bound) = (from.key.0, view.bound());
     let of = "session = ?1 AND since <= ?2 AND (until = 0 OR until > ?2)";
     blobs::share(db, of, params![source, bound])?;
@@ -214,7 +215,7 @@ pub(super) fn fork(db: &Connection, from: &Session, view: View, to: SessionKey) 
                        tree_version = (SELECT step FROM session WHERE key = ?3)
                    WHERE key = ?1";
     rows::change(db, numbers, params![to.0, rows::stored(stored), source])?;
-    Ok(())
+    Ok(stored)
 }
 
 /// Where rows that go and rows that come back lie. Of a directory that stays only

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use crate::limits::HISTORY_DEFAULT;
 use crate::store::error::StoreError;
 use crate::store::schema::JOB_CHANGES;
+use crate::store::schema::QUOTAS;
 use crate::store::schema::SESSIONS;
 
 /// Version 1 kept no history: each session begins one at its last commit. Its
@@ -55,6 +56,17 @@ pub(super) fn from_1(db: &Connection) -> Result<(), StoreError> {
          DROP TABLE session_1;
          ALTER TABLE api_key ADD COLUMN last_used_at INTEGER;
          ALTER TABLE job ADD COLUMN dry_run INTEGER NOT NULL DEFAULT 0;
+         ALTER TABLE tenant ADD COLUMN sessions INTEGER NOT NULL DEFAULT 0;
+         ALTER TABLE tenant ADD COLUMN stored_bytes INTEGER NOT NULL DEFAULT 0;
+         ALTER TABLE tenant ADD COLUMN modules INTEGER NOT NULL DEFAULT 0;
+         ALTER TABLE tenant ADD COLUMN module_bytes INTEGER NOT NULL DEFAULT 0;
+         UPDATE tenant SET
+             sessions = (SELECT count(*) FROM session WHERE tenant = name),
+             stored_bytes = (SELECT coalesce(sum(stored_bytes), 0) FROM session WHERE tenant = name),
+             modules = (SELECT count(*) FROM module_version AS version WHERE version.tenant = tenant.name),
+             module_bytes =
+                 (SELECT coalesce(sum(size_bytes), 0) FROM module_version AS version WHERE version.tenant = tenant.name);
+         {QUOTAS}
          {JOB_CHANGES}
          UPDATE schema_version SET version = 2;"
     ))?;

@@ -54,6 +54,15 @@ const DAMAGES: &[Damage] = &[
     ("its pieces do not make up", |data| sql(data, "DELETE FROM chunk WHERE until > 0")),
     ("its count of bytes or files is wrong", |data| sql(data, "UPDATE session SET used_bytes = used_bytes + 1")),
     ("its count of stored bytes is wrong", |data| sql(data, "UPDATE session SET stored_bytes = 1 WHERE id = 'fork'")),
+    ("its count of sessions or of their stored bytes", |data| sql(data, "UPDATE tenant SET sessions = 9")),
+    ("its count of sessions or of their stored bytes", |data| sql(data, "UPDATE tenant SET stored_bytes = 9")),
+    ("its count of modules or of their bytes", |data| sql(data, "UPDATE tenant SET module_bytes = 9")),
+    ("`weight` of a quota is 0, and must be", |data| {
+        sql(data, "INSERT INTO tenant_quota (tenant, name, value) VALUES ('dev', 'weight', 0)");
+    }),
+    ("quota weight of gone: its tenant is gone", |data| {
+        sql(data, "INSERT INTO tenant_quota (tenant, name, value) VALUES ('gone', 'weight', 2)");
+    }),
     ("its count of bytes of earlier commits", |data| sql(data, "UPDATE session SET past_bytes = past_bytes + 1")),
     ("as of its last commit is wrong", |data| sql(data, "UPDATE session SET kept_files = kept_files + 1")),
     ("does not hold what is on record", |data| sql(data, "UPDATE session_commit SET files = 99 WHERE number = 2")),

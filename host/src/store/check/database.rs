@@ -10,11 +10,13 @@ use std::collections::BTreeSet;
 use rusqlite::Connection;
 
 use crate::limits::CHUNK_BYTES;
+use crate::model::quota::Quota;
 use crate::store::check::Faults;
 use crate::store::check::rules;
 use crate::store::chunks;
 use crate::store::error::StoreError;
 use crate::store::inspection;
+use crate::store::quotas::Quotas;
 use crate::store::rows;
 
 /// Looks at everything in the database; says whether it could be read to its end.
@@ -53,6 +55,8 @@ fn look(db: &Connection, faults: &mut Faults) -> Result<bool, StoreError> {
     orphans(db, faults)?;
     blobs(db, faults)?;
     shares(db, faults)?;
+    // A number that no quota can have, which the next start would trip over, is `Broken`.
+    Quotas::load(db, Quota::of_machine(1, 1))?;
     rules::all().try_for_each(|(sql, sentence)| rule(db, sql, sentence, faults))?;
     Ok(true)
 }

@@ -58,8 +58,19 @@ const CONTENT: &[Rule] = &[
     ),
 ];
 
-/// What a session's row says of the rest.
+/// What the row of a session or a tenant says of the rest.
 const COUNTS: &[Rule] = &[
+    (
+        "SELECT 'tenant ' || name AS what FROM tenant WHERE (sessions, stored_bytes) <>
+             (SELECT count(*), coalesce(sum(session.stored_bytes), 0) FROM session WHERE session.tenant = name)",
+        "its count of sessions or of their stored bytes is wrong",
+    ),
+    (
+        "SELECT 'tenant ' || tenant.name AS what FROM tenant WHERE (modules, module_bytes) <>
+             (SELECT count(*), coalesce(sum(size_bytes), 0) FROM module_version AS found
+              WHERE found.tenant = tenant.name)",
+        "its count of modules or of their bytes is wrong",
+    ),
     (
         "SELECT {session} AS what FROM session WHERE stored_bytes <>
              (SELECT coalesce(sum(length), 0) FROM chunk WHERE session = key AND blob IS NOT NULL)",
@@ -132,6 +143,7 @@ const RECORDS: &[Rule] = &[
     (
         "SELECT what FROM
              (SELECT tenant, {session} AS what FROM session
+              UNION ALL SELECT tenant, 'quota ' || name || ' of ' || tenant FROM tenant_quota
               UNION ALL SELECT tenant, 'key ' || id || ' of ' || tenant FROM api_key
               UNION ALL SELECT tenant, 'module ' || name || ' of ' || tenant FROM module
               UNION ALL SELECT tenant, 'job ' || id || ' of ' || tenant || '/' || principal FROM job)

@@ -135,7 +135,12 @@ async fn a_directory_that_is_not_ours_or_too_new_is_refused() {
 #[test]
 fn working_copies_lie_in_a_private_place_and_go_with_the_store() {
     let home = tempfile::tempdir().unwrap();
-    let config = StoreConfig { data: home.path().join("data"), work: None, work_bytes_max: 1 << 20 };
+    let config = StoreConfig {
+        data: home.path().join("data"),
+        work: None,
+        work_bytes_max: 1 << 20,
+        quota: Quota::of_machine(4, 1),
+    };
     let store = Store::open(config).unwrap();
     let place = store.work_place().clone();
     assert_eq!(std::fs::metadata(&place.path).unwrap().permissions().mode() & 0o777, 0o700);

@@ -6,6 +6,7 @@ mod explicit;
 mod fates;
 mod files;
 mod history;
+mod quotas;
 pub(crate) mod power;
 mod records;
 mod upgrade;
@@ -41,6 +42,7 @@ use crate::model::module::ModuleKind;
 use crate::model::outcome::Outcome;
 use crate::model::params::ParamChanges;
 use crate::model::path::SessionPath;
+use crate::model::quota::Quota;
 use crate::model::session::QueueMode;
 use crate::model::session::Session;
 use crate::model::session::SessionKey;
@@ -97,7 +99,8 @@ fn all() -> PageOf {
 
 /// Opens the store in a directory, with working copies beside it.
 fn open(home: &Path, work_bytes_max: u64) -> Result<Store, StoreError> {
-    Store::open(StoreConfig { data: home.join("data"), work: Some(home.join("fast")), work_bytes_max })
+    let (data, work) = (home.join("data"), Some(home.join("fast")));
+    Store::open(StoreConfig { data, work, work_bytes_max, quota: Quota::of_machine(4, 1) })
 }
 
 fn ending(outcome: Outcome) -> Ending {
