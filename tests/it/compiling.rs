@@ -334,7 +334,7 @@ fn the_compiler_s_verb_is_of_no_use_to_people() {
     assert!(called.stderr.contains("of no use"), "{called:?}");
     assert_eq!(called.lines, Vec::<String>::new());
     // A server that is not its parent.
-    let called = sessile(["compile-child", "core", "1", "2147483648", "1", "f00"]).expect(1);
+    let called = sessile(["compile-child", "core", "1", "2147483648", "1", "confined", "f00"]).expect(1);
     assert!(called.stderr.contains("gone"), "{called:?}");
     assert!(!sessile(["--help"]).expect(0).lines.iter().any(|line| line.contains("compile-child")));
 }

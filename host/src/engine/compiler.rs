@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::child::ChildOrder;
 use super::module::BadModule;
+use crate::confinement::Demand;
 use crate::limits;
 use crate::model::module::ModuleKind;
 
@@ -52,6 +53,8 @@ pub struct CompileLimits {
     /// Processor time, of all its threads together; whole seconds.
     pub cpu_max: Duration,
     pub wall_max: Duration,
+    /// How much of the second wall the compiler must have around it.
+    pub confinement: Demand,
 }
 
 impl Default for CompileLimits {
@@ -60,6 +63,7 @@ impl Default for CompileLimits {
             memory_bytes_max: limits::COMPILE_MEMORY_BYTES_DEFAULT,
             cpu_max: limits::COMPILE_CPU_DEFAULT,
             wall_max: limits::COMPILE_WALL_DEFAULT,
+            confinement: Demand::WhatThisMachineHas,
         }
     }
 }
@@ -156,6 +160,7 @@ fn start(order: CompileOrder, limits: CompileLimits, fingerprint: String, said: 
         parent: rustix::process::getpid().as_raw_pid(),
         memory_bytes_max: limits.memory_bytes_max,
         cpu_s_max: limits.cpu_max.as_secs(),
+        confinement: limits.confinement,
         fingerprint,
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
