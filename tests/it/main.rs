@@ -38,6 +38,7 @@ mod walls;
 mod host_calls;
 mod refused_modules;
 mod compiling;
+mod confinement;
 
 // The API, noun by noun.
 mod modules;

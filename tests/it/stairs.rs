@@ -18,7 +18,8 @@ const STAIRS: &[&[&str]] = &[
 
 const PORCH: &[&str] = &["config", "cli", "main", "lib"];
 
-/// What one room knows for all others, and the words by which code names it.
+/// What one room knows for all others, and the words by which code names it. Tests
+/// may prepare what they like.
 const OWNERS: &[(&str, &str)] = &[
     ("wasmtime::", "engine/"),
     ("wasmtime_wasi::", "engine/"),
@@ -102,7 +103,8 @@ fn every_outside_thing_has_one_owner() {
     for (file, source) in sources() {
         for (word, owner) in OWNERS {
             let used = code(&source).find(|line| names(line, word));
-            assert!(used.is_none() || file.starts_with(owner), "{file}: only {owner} may know {word}, but: {used:?}");
+            let may = file.starts_with(owner) || file.ends_with("/tests.rs");
+            assert!(used.is_none() || may, "{file}: only {owner} may know {word}, but: {used:?}");
         }
     }
 }

@@ -22,10 +22,10 @@ use seccompiler::sock_filter;
 
 /// The last call that was looked at for the lists below. Also lower than all
 /// second names that calls have on x86-64 (x32).
-const NEWEST: c_long = libc::SYS_mseal;
+pub(super) const NEWEST: c_long = libc::SYS_mseal;
 
 /// Never made by a server that serves, nor by a compiler.
-const NEVER: &[c_long] = &[
+pub(super) const NEVER: &[c_long] = &[
     // Other processes: looking into them and changing them.
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
@@ -112,10 +112,10 @@ const NEVER: &[c_long] = &[
 
 /// The same, where there are more names for one thing.
 #[cfg(target_arch = "x86_64")]
-const NEVER_HERE: &[c_long] =
+pub(super) const NEVER_HERE: &[c_long] =
     &[libc::SYS_mknod, libc::SYS_ioperm, libc::SYS_iopl, libc::SYS_modify_ldt, libc::SYS_uselib];
 #[cfg(not(target_arch = "x86_64"))]
-const NEVER_HERE: &[c_long] = &[];
+pub(super) const NEVER_HERE: &[c_long] = &[];
 
 /// Made by the server, and not by the compiler once it has begun: to execute, to
 /// open a file, to change one that has a name.

@@ -55,7 +55,7 @@ pub(super) struct Grant {
 /// How much of Landlock this kernel has.
 #[derive(Debug)]
 pub(super) struct Reach {
-    version: i32,
+    pub(super) version: i32,
 }
 
 impl fmt::Display for Reach {
@@ -104,7 +104,10 @@ fn code_of_this_process() -> BTreeSet<PathBuf> {
 
 /// Leaves the calling thread, and all that it starts, with these grants.
 pub(super) fn confine(grants: &[Grant]) -> Result<Reach, String> {
-    let failed = |error: RulesetError| error.to_string();
+    let failed = |error: RulesetError| match error {
+        RulesetError::HandleAccesses(_) => format!("this kernel has none, or none of version {}", LEAST as i32),
+        other => other.to_string(),
+    };
     let mut rules = nothing_allowed().map_err(failed)?;
     for grant in grants {
         let open = match PathFd::new(&grant.path) {
@@ -121,7 +124,7 @@ pub(super) fn confine(grants: &[Grant]) -> Result<Reach, String> {
             RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced,
             LandlockStatus::Available { effective_abi, kernel_abi },
         ) => Ok(Reach { version: kernel_abi.unwrap_or(effective_abi as i32) }),
-        _ => Err("this kernel does not have it".to_owned()),
+        _ => Err("the kernel did not enforce it".to_owned()),
     }
 }
 
