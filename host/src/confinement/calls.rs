@@ -80,7 +80,6 @@ pub(super) const NEVER: &[c_long] = &[
     libc::SYS_finit_module,
     libc::SYS_delete_module,
     libc::SYS_kexec_load,
-    libc::SYS_kexec_file_load,
     libc::SYS_reboot,
     libc::SYS_swapon,
     libc::SYS_swapoff,
@@ -110,12 +109,18 @@ pub(super) const NEVER: &[c_long] = &[
     libc::SYS_execveat,
 ];
 
-/// The same, where there are more names for one thing.
+/// The same, as far as it differs between machines.
 #[cfg(target_arch = "x86_64")]
-pub(super) const NEVER_HERE: &[c_long] =
-    &[libc::SYS_mknod, libc::SYS_ioperm, libc::SYS_iopl, libc::SYS_modify_ldt, libc::SYS_uselib];
+pub(super) const NEVER_HERE: &[c_long] = &[
+    libc::SYS_kexec_file_load,
+    libc::SYS_mknod,
+    libc::SYS_ioperm,
+    libc::SYS_iopl,
+    libc::SYS_modify_ldt,
+    libc::SYS_uselib,
+];
 #[cfg(not(target_arch = "x86_64"))]
-pub(super) const NEVER_HERE: &[c_long] = &[];
+pub(super) const NEVER_HERE: &[c_long] = &[294]; // kexec_file_load, which not every libc names.
 
 /// Made by the server, and not by the compiler once it has begun: to execute, to
 /// open a file, to change one that has a name.
@@ -198,7 +203,7 @@ fn server() -> Result<Rules, seccompiler::BackendError> {
     let kind = |kind: i32| (1, SeccompCmpOp::MaskedEq(0xf), kind as u64);
     rules.insert(libc::SYS_socketpair, if_any([libc::SOCK_DGRAM, libc::SOCK_RAW, libc::SOCK_SEQPACKET].map(kind))?);
     // Typing into the terminal that the server was started from.
-    rules.insert(libc::SYS_ioctl, if_any([libc::TIOCSTI, TIOCLINUX].map(|what| (1, SeccompCmpOp::Eq, what)))?);
+    rules.insert(libc::SYS_ioctl, if_any([TIOCSTI, TIOCLINUX].map(|what| (1, SeccompCmpOp::Eq, what)))?);
     // The limits of other processes.
     rules.insert(libc::SYS_prlimit64, if_any([(0, SeccompCmpOp::Ne, 0)])?);
     Ok(rules)
@@ -213,6 +218,8 @@ fn compiler() -> Result<Rules, seccompiler::BackendError> {
     Ok(rules)
 }
 
+// What libc has for them has another type on each libc, or none.
+const TIOCSTI: u64 = 0x5412;
 const TIOCLINUX: u64 = 0x541c;
 
 /// One rule for each of: argument, comparison, value.
