@@ -99,3 +99,28 @@ fn a_server_that_need_not_be_confined_says_what_is_missing_and_serves() {
         });
     });
 }
+
+/// The files for service managers lie beside the server and age with it.
+#[test]
+fn what_the_unit_and_the_container_file_say_the_server_knows() {
+    let dist = |name| fs::read_to_string(format!("{}/../host/dist/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let (unit, container) = (dist("sessile.service"), dist("Containerfile"));
+    let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    let help = sessile(["serve", "--help"]).expect(0).lines.join("\n");
+    for flag in start.split_whitespace().filter(|word| word.starts_with("--")) {
+        assert!(help.contains(flag), "{flag}");
+    }
+    let words =
+        unit.lines().chain(container.lines()).filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace);
+    let variables: BTreeMap<_, _> = words.filter_map(|word| word.split_once("SESSILE_")?.1.split_once('=')).collect();
+    assert!(variables.len() == 4, "{variables:?}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let setting = |(name, value): (&&str, &&str)| match *value {
+        "true" | "false" => format!("{} = {value}\n", name.to_lowercase()),
+        _ => format!("{} = {value:?}\n", name.to_lowercase()),
+    };
+    // A bad value, so that it stops after it has read the file: what it complains of is that alone.
+    fs::write(file.path(), variables.iter().map(setting).collect::<String>() + "slots = 0\n").unwrap();
+    let refused = sessile(["serve", "--config", file.path().to_str().unwrap()]).expect(1);
+    assert!(refused.stderr.contains("`slots` is 0"), "{refused:?}");
+}

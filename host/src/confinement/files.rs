@@ -78,11 +78,15 @@ pub(super) fn of_server(paths: Paths<'_>) -> Vec<Grant> {
         let above = paths.work.parent().map(PathBuf::from);
         grants.extend(above.map(|above| may(above, AccessFs::RemoveDir.into())));
     }
-    let run = AccessFs::Execute | AccessFs::ReadFile;
+    let (run, look) = (AccessFs::Execute | AccessFs::ReadFile, AccessFs::ReadFile | AccessFs::ReadDir);
     grants.push(may(OURSELVES.into(), run));
-    let others = code_of_this_process().into_iter().map(|path| (path, run));
-    let others = others.chain(LOOKED_AT.map(|path| (path.into(), AccessFs::ReadFile | AccessFs::ReadDir)));
-    grants.extend(others.map(|(path, access)| Grant { path, access, must_be_there: false }));
+    let might = |path: PathBuf, access| Grant { path, access, must_be_there: false };
+    for library in libraries() {
+        // Also those beside it: one that is upgraded is another file, which the next compiler loads.
+        grants.extend(library.parent().map(|beside| might(beside.to_owned(), look)));
+        grants.push(might(library, run));
+    }
+    grants.extend(LOOKED_AT.map(|path| might(path.into(), look)));
     grants
 }
 
@@ -93,13 +97,17 @@ fn in_our_directories() -> BitFlags<AccessFs> {
     AccessFs::from_all(NEWEST) & !(never | AccessFs::IoctlDev)
 }
 
-/// The files whose code this process consists of: its program, the loader and the
-/// libraries, which the compiler's child needs again.
-fn code_of_this_process() -> BTreeSet<PathBuf> {
+/// The files whose code this process consists of besides its program: the loader,
+/// which is executed again for the compiler's child, and what it loads.
+fn libraries() -> BTreeSet<PathBuf> {
     // Without it no child can start where libraries are shared, which an upload will tell.
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let code = maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|rights| rights.contains('x')));
-    code.filter_map(|line| line.find('/').map(|at| PathBuf::from(&line[at..]))).collect()
+    let mut files: BTreeSet<_> = code.filter_map(|line| line.find('/').map(|at| PathBuf::from(&line[at..]))).collect();
+    if let Ok(program) = fs::read_link(OURSELVES) {
+        files.remove(&program);
+    }
+    files
 }
 
 /// Leaves the calling thread, and all that it starts, with these grants.
