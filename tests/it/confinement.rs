@@ -55,6 +55,28 @@ async fn every_thread_of_a_server_is_confined() {
     assert!(said.contains("seccomp, no new privileges"), "{said}");
 }
 
+/// Bends a directory of the server's so that it leads elsewhere, and has the server
+/// write there; answers with the status.
+async fn write_elsewhere(server: &TestServer) -> u16 {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let tmp = server.data().join("tmp");
+    fs::remove_dir(&tmp).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), &tmp).unwrap();
+    server.upload("other", guests::WHOAMI.component().bytes()).await.status
+}
+
+#[tokio::test]
+async fn a_server_writes_nowhere_but_in_its_own_directories() {
+    let server = TestServer::start().await;
+    server.ready(guests::HELLO).await;
+    if !server.log().contains("Landlock (version") {
+        return;
+    }
+    assert_eq!(write_elsewhere(&server).await, 500);
+    assert!(server.log().contains("Permission denied"), "{}", server.log());
+    let _ = server.new_job(guests::HELLO).run().await.succeeded();
+}
+
 #[tokio::test]
 async fn a_server_that_has_to_be_confined_serves_where_that_is_possible() {
     // Not everywhere: this kernel may have no Landlock.
@@ -96,6 +118,8 @@ fn a_server_that_need_not_be_confined_says_what_is_missing_and_serves() {
             );
             // Its compilers do without too.
             let _ = server.new_job(guests::HELLO).run().await.succeeded();
+            // Nor is it kept from what Landlock would have kept it from.
+            assert_eq!(write_elsewhere(&server).await, 201);
         });
     });
 }
