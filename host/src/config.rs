@@ -28,6 +28,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Where to listen; port 0 lets the system choose.
     pub listen: SocketAddr,
+    /// Whether the server refuses to start where it cannot confine itself wholly.
+    pub require_confinement: bool,
     /// Whether a ready key is made and printed; loopback only.
     pub dev: bool,
     /// Guests that run at once.
@@ -69,6 +71,7 @@ pub struct Flags {
     pub data: Option<PathBuf>,
     pub listen: Option<SocketAddr>,
     pub dev: bool,
+    pub require_confinement: bool,
 }
 
 /// Why the server cannot start with what it was told.
@@ -94,6 +97,7 @@ pub enum ConfigError {
 struct Layer {
     data: Option<PathBuf>,
     listen: Option<SocketAddr>,
+    require_confinement: Option<bool>,
     slots: Option<u64>,
     queue_max: Option<u64>,
     unknown_sessions: Option<UnknownWord>,
@@ -111,9 +115,10 @@ struct Layer {
 }
 
 /// The settings by name, and whether their value is a number.
-const SETTINGS: [(&str, bool); 14] = [
+const SETTINGS: [(&str, bool); 15] = [
     ("data", false),
     ("listen", false),
+    (TRUE_OR_FALSE, false),
     ("slots", true),
     ("queue_max", true),
     ("unknown_sessions", false),
@@ -127,6 +132,9 @@ const SETTINGS: [(&str, bool); 14] = [
     ("compile_wall_s_max", true),
     ("log", false),
 ];
+
+/// The one setting that is neither a number nor a word.
+const TRUE_OR_FALSE: &str = "require_confinement";
 
 const PREFIX: &str = "SESSILE_";
 
@@ -168,6 +176,7 @@ impl Config {
             data: flags.data.clone().or(layer.data).unwrap_or_else(|| "sessile-data".into()),
             listen: flags.listen.or(layer.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7777))),
             dev: flags.dev,
+            require_confinement: flags.require_confinement || layer.require_confinement.unwrap_or(false),
             slots: slots as usize,
             queue_max: in_range("queue_max", layer.queue_max.unwrap_or(limits::QUEUE_DEFAULT as u64), 1, 1_000_000)?
                 as usize,
@@ -234,6 +243,8 @@ impl Layer {
             };
             let value = if is_number {
                 toml::Value::Integer(value.parse().map_err(|_| bad(format!("`{value}` is not a number")))?)
+            } else if setting == TRUE_OR_FALSE {
+                toml::Value::Boolean(value.parse().map_err(|_| bad(format!("`{value}` is neither true nor false")))?)
             } else {
                 toml::Value::String(value)
             };
@@ -254,6 +265,7 @@ impl Layer {
         Layer {
             data: self.data.or(below.data),
             listen: self.listen.or(below.listen),
+            require_confinement: self.require_confinement.or(below.require_confinement),
             slots: self.slots.or(below.slots),
             queue_max: self.queue_max.or(below.queue_max),
             unknown_sessions: self.unknown_sessions.or(below.unknown_sessions),
@@ -293,6 +305,7 @@ fn compile_limits(layer: &Layer) -> Result<CompileLimits, ConfigError> {
         )?,
         cpu_max: seconds("compile_cpu_s_max", layer.compile_cpu_s_max, default.cpu_max)?,
         wall_max: seconds("compile_wall_s_max", layer.compile_wall_s_max, default.wall_max)?,
+        confinement: default.confinement,
     })
 }
 
@@ -334,6 +347,7 @@ mod tests {
     #[test]
     fn a_wrong_setting_stops_the_start_with_its_name() {
         check_refused(Flags::default(), &[("SESSILE_SLOTS", "many")], "`SESSILE_SLOTS`");
+        check_refused(Flags::default(), &[("SESSILE_REQUIRE_CONFINEMENT", "maybe")], "neither true nor false");
         check_refused(Flags::default(), &[("SESSILE_SLOTS", "0")], "`slots` is 0");
         check_refused(Flags::default(), &[("SESSILE_COMPILE_WALL_S_MAX", "0")], "`compile_wall_s_max` is 0");
         check_refused(Flags::default(), &[("SESSILE_SWEEP_INTERVAL_MS", "5001")], "from 10 to 5000");

@@ -7,6 +7,7 @@
 pub mod ids;
 pub mod limits;
 pub mod clock;
+pub mod confinement;
 pub mod model;
 pub mod queue;
 pub mod engine;

@@ -319,6 +319,14 @@ async fn b04_a_compiler_has_nothing_of_the_server_s_and_cannot_get_more_than_it_
     // The module, and a file without a name for what it makes; each may be open twice.
     assert!(ours.iter().all(|path| path.extension().is_some_and(|ext| ext == "wasm") || is_nameless(path)), "{ours:?}");
     assert!(proc("status").lines().any(|line| line == "NoNewPrivs:\t1"));
+    // It has put a wall of its own inside the server's, before it read the module.
+    let filters = |status: String| {
+        let count = status.lines().find_map(|line| line.strip_prefix("Seccomp_filters:")).unwrap().trim().to_owned();
+        count.parse::<u32>().unwrap()
+    };
+    let server_s = filters(fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap());
+    until("it is confined", || async { (filters(proc("status")) == 2 * server_s).then_some(()) }).await;
+    assert!(server_s > 0);
     let cores = proc("limits").lines().find(|line| line.starts_with("Max core file size")).unwrap().to_owned();
     assert_eq!(cores.split_whitespace().nth(4), Some("0"), "{cores}");
 }
@@ -334,7 +342,7 @@ fn the_compiler_s_verb_is_of_no_use_to_people() {
     assert!(called.stderr.contains("of no use"), "{called:?}");
     assert_eq!(called.lines, Vec::<String>::new());
     // A server that is not its parent.
-    let called = sessile(["compile-child", "core", "1", "2147483648", "1", "f00"]).expect(1);
+    let called = sessile(["compile-child", "core", "1", "2147483648", "1", "confined", "f00"]).expect(1);
     assert!(called.stderr.contains("gone"), "{called:?}");
     assert!(!sessile(["--help"]).expect(0).lines.iter().any(|line| line.contains("compile-child")));
 }

@@ -39,6 +39,7 @@ mod walls;
 mod host_calls;
 mod refused_modules;
 mod compiling;
+mod confinement;
 
 // The API, noun by noun.
 mod modules;

@@ -42,6 +42,9 @@ enum Verb {
         /// Makes and prints a key with all rights; loopback only.
         #[arg(long)]
         dev: bool,
+        /// Starts only if the server can confine itself by Landlock and seccomp.
+        #[arg(long)]
+        require_confinement: bool,
     },
     /// Makes, lists and deletes tenants of a server that does not run, and sets their quotas; of one that runs, `/v1/admin/tenants` does.
     Tenant {
@@ -85,7 +88,9 @@ enum Verb {
 /// Does what the command line says.
 pub fn run() -> ExitCode {
     match Command::parse().verb {
-        Verb::Serve { config, data, listen, dev } => serve::serve(&Flags { config, data, listen, dev }),
+        Verb::Serve { config, data, listen, dev, require_confinement } => {
+            serve::serve(&Flags { config, data, listen, dev, require_confinement })
+        }
         Verb::Tenant { verb } => admin::tenant(verb),
         Verb::Key { verb } => admin::key(verb),
         Verb::Check { data } => check::check(&data),

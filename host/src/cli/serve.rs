@@ -1,7 +1,7 @@
 //! `sessile serve`: wires the rooms, starts, stops.
 //!
-//! Order of the start: configuration, data directory, engine, recovery,
-//! listening socket, and then the line on stdout. Order of the stop: no new
+//! Order of the start: configuration, data directory, address, confinement, and
+//! only then threads: store, engine, recovery, listening, and the line on stdout. Order of the stop: no new
 //! jobs, the running ones end, connections end, the store closes.
 
 use std::io::Write as _;
@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use serde::Serialize;
-use tokio::net::TcpListener;
 use tokio::net::TcpSocket;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
@@ -19,6 +18,10 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::ConfigError;
 use crate::config::Flags;
+use crate::confinement;
+use crate::confinement::Demand;
+use crate::confinement::Paths;
+use crate::engine::CompileLimits;
 use crate::engine::Engine;
 use crate::engine::EngineConfig;
 use crate::engine::EngineError;
@@ -29,6 +32,7 @@ use crate::service::Service;
 use crate::service::Settings;
 use crate::service::refusal::Chain;
 use crate::service::refusal::Refusal;
+use crate::store::Ground;
 use crate::store::Store;
 use crate::store::StoreConfig;
 use crate::store::StoreError;
@@ -42,6 +46,8 @@ enum ServeError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error("the server cannot confine itself, and is not to start without: {0}")]
+    Unconfined(String),
     #[error("the key of --dev could not be made: {0}")]
     DevKey(Refusal),
     #[error("cannot listen on {address}")]
@@ -77,15 +83,19 @@ pub(super) fn serve(flags: &Flags) -> ExitCode {
 }
 
 fn start_and_serve(config: Config) -> Result<(), ServeError> {
-    let store = Store::open(StoreConfig {
+    let ground = Ground::prepare(&StoreConfig {
         data: config.data.clone(),
         work: config.work.clone(),
         work_bytes_max: config.work_bytes_max,
         quota: config.quota.clone(),
     })?;
+    let socket = bind(config.listen).map_err(|source| ServeError::Listen { address: config.listen, source })?;
+    let confinement = confine(&config, &ground)?;
+    let store = Store::open_on(ground)?;
     let place = store.work_place();
     tracing::info!(path = ?place.path, bytes_max = place.bytes_max, "working copies: {}", place.why);
-    let engine = Engine::start(EngineConfig { seats: slots::seats(config.slots), compile: config.compile })?;
+    let compile = CompileLimits { confinement, ..config.compile };
+    let engine = Engine::start(EngineConfig { seats: slots::seats(config.slots), compile })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("http")
@@ -98,7 +108,7 @@ fn start_and_serve(config: Config) -> Result<(), ServeError> {
         sweep_interval: config.sweep_interval,
         reply_timeout: config.reply_timeout,
     };
-    let served = runtime.block_on(run(&config, store.clone(), engine, settings));
+    let served = runtime.block_on(run(&config, socket, store.clone(), engine, settings));
     // What a task still holds must go before the store closes: the last handle
     // waits for writes, and must be dropped here, outside the runtime.
     drop(runtime);
@@ -107,7 +117,31 @@ fn start_and_serve(config: Config) -> Result<(), ServeError> {
     served
 }
 
-async fn run(config: &Config, store: Store, engine: Engine, settings: Settings) -> Result<(), ServeError> {
+/// Puts up the second wall, which holds for threads that are started from here on.
+/// What there was for the server, its compilers must have too.
+fn confine(config: &Config, ground: &Ground) -> Result<Demand, ServeError> {
+    confinement::leave_nothing_behind().map_err(|error| ServeError::System("turn off core dumps", error))?;
+    let confined = confinement::confine_server(Paths { data: ground.data(), work: ground.work() });
+    match confined.meets(Demand::Whole) {
+        Ok(()) => {
+            tracing::info!("confined by {confined}");
+            Ok(Demand::Whole)
+        }
+        Err(missing) if config.require_confinement => Err(ServeError::Unconfined(missing)),
+        Err(missing) => {
+            tracing::warn!("confined by {confined}; missing: {missing}");
+            Ok(Demand::WhatThisMachineHas)
+        }
+    }
+}
+
+async fn run(
+    config: &Config,
+    socket: TcpSocket,
+    store: Store,
+    engine: Engine,
+    settings: Settings,
+) -> Result<(), ServeError> {
     // Before anything is said on stdout, so that no signal can be missed after it.
     let mut terminated =
         signal(SignalKind::terminate()).map_err(|error| ServeError::System("listen for SIGTERM", error))?;
@@ -122,7 +156,9 @@ async fn run(config: &Config, store: Store, engine: Engine, settings: Settings) 
             data = config.data.display()
         );
     }
-    let listener = listen(config.listen).map_err(|source| ServeError::Listen { address: config.listen, source })?;
+    // What waits to be accepted is bounded by us, not by the small default.
+    let listener = socket.listen(limits::BACKLOG_MAX);
+    let listener = listener.map_err(|source| ServeError::Listen { address: config.listen, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Listen { address: config.listen, source })?;
 
     let stop = CancellationToken::new();
@@ -141,14 +177,14 @@ async fn run(config: &Config, store: Store, engine: Engine, settings: Settings) 
     Ok(())
 }
 
-/// A listening socket; what waits to be accepted is bounded by us, not by the
-/// small default.
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+/// A socket with the server's address, the last one that it may have. Nobody can
+/// connect before it listens.
+fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // A restart must not wait for the last connections of the server before it.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(limits::BACKLOG_MAX)
+    Ok(socket)
 }
 
 /// Prints the line that says the server can take jobs.

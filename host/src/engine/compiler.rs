@@ -34,12 +34,16 @@ use tokio_util::sync::CancellationToken;
 
 use self::child::ChildOrder;
 use super::module::BadModule;
+use crate::confinement::Demand;
 use crate::limits;
 use crate::model::module::ModuleKind;
 
 /// Our own binary, whatever has become of its name: an upgrade in place must not
 /// make a running server call the compiler of the next one.
 const OURSELVES: &str = "/proc/self/exe";
+
+/// The exit code of a program whose libraries the loader cannot load.
+const NOT_LOADED: i32 = 127;
 
 /// Of what a child said, this much is kept: a sentence, or why it crashed.
 const SAID_BYTES_MAX: usize = 4 << 10;
@@ -52,6 +56,8 @@ pub struct CompileLimits {
     /// Processor time, of all its threads together; whole seconds.
     pub cpu_max: Duration,
     pub wall_max: Duration,
+    /// How much of the second wall the compiler must have around it.
+    pub confinement: Demand,
 }
 
 impl Default for CompileLimits {
@@ -60,6 +66,7 @@ impl Default for CompileLimits {
             memory_bytes_max: limits::COMPILE_MEMORY_BYTES_DEFAULT,
             cpu_max: limits::COMPILE_CPU_DEFAULT,
             wall_max: limits::COMPILE_WALL_DEFAULT,
+            confinement: Demand::WhatThisMachineHas,
         }
     }
 }
@@ -156,6 +163,7 @@ fn start(order: CompileOrder, limits: CompileLimits, fingerprint: String, said: 
         parent: rustix::process::getpid().as_raw_pid(),
         memory_bytes_max: limits.memory_bytes_max,
         cpu_s_max: limits.cpu_max.as_secs(),
+        confinement: limits.confinement,
         fingerprint,
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -191,7 +199,7 @@ fn judge(status: ExitStatus, said: &str, limits: CompileLimits) -> Result<(), Co
         (Some(child::UNSUPPORTED), _) => Err(BadModule::Unsupported(said.to_owned()).into()),
         (Some(child::OUT_OF_MEMORY), _) => memory(),
         (Some(child::NO_ROOM), _) => Err(CompileError::NoRoom),
-        (Some(child::FAILED), _) => Err(CompileError::Failed(said.to_owned())),
+        (Some(child::FAILED | NOT_LOADED), _) => Err(CompileError::Failed(said.to_owned())),
         // The standard library's last words when an allocation fails.
         (_, Some(Signal::ABORT)) if said.contains("memory allocation of") => memory(),
         (_, Some(Signal::XCPU)) => Err(too_much(format!("more than {} s of processor time", limits.cpu_max.as_secs()))),
@@ -237,6 +245,7 @@ mod tests {
         assert!(judge(ExitStatus::from_raw(child::DONE << 8), "", CompileLimits::default()).is_ok());
         check(child::INVALID << 8, "a fault", "a fault");
         check(child::OUT_OF_MEMORY << 8, "", "more than 2048 MiB of memory");
+        check(NOT_LOADED << 8, "cannot open a library", "could not do its work: cannot open a library");
         check(Signal::ABORT.as_raw(), "memory allocation of 8 bytes failed", "more than 2048 MiB of memory");
         check(Signal::ABORT.as_raw(), "its stack overflowed", "crashed");
         check(Signal::XCPU.as_raw(), "", "more than 120 s of processor time");

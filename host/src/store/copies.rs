@@ -7,10 +7,8 @@
 
 use std::collections::HashMap;
 use std::collections::btree_map::Entry;
-use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -24,7 +22,6 @@ use crate::model::touched::Places;
 use crate::store::error::StoreError;
 use crate::store::janitor::Janitor;
 use crate::store::layout::Layout;
-use crate::store::place;
 use crate::store::place::Chosen;
 use crate::store::place::Place;
 use crate::store::place::WorkDir;
@@ -33,13 +30,11 @@ use crate::store::scratch::Scratch;
 
 /// All working copies that are not on loan, and the places for them.
 pub(super) struct Copies {
-    chosen: WorkPlace,
     /// Where copies lie by default.
+    chosen: Chosen,
     first: Arc<Place>,
     /// In the data directory, for what has no room there.
     second: Arc<Place>,
-    /// Held if `first` lies outside the data directory.
-    lock: Option<File>,
     idle: Mutex<Idle>,
     /// For jobs outside any session.
     pub(super) scratch: Scratch,
@@ -63,28 +58,21 @@ pub(super) struct Copy {
 }
 
 impl Copies {
-    pub(super) fn open(layout: &Layout, wish: Option<&Path>, bytes_max: u64) -> Result<Copies, StoreError> {
-        let Chosen { work_place: chosen, lock } = place::choose(layout, wish, bytes_max)?;
+    /// `bytes_max` is for copies in the data directory.
+    pub(super) fn open(layout: &Layout, chosen: Chosen, bytes_max: u64) -> Result<Copies, StoreError> {
         let janitor = Janitor::start()?;
         let second = Arc::new(Place::open(&layout.work(), bytes_max, janitor.bin())?);
-        let first = if lock.is_some() {
-            Arc::new(Place::open(&chosen.path, chosen.bytes_max, janitor.bin())?)
+        let first = if chosen.lock.is_some() {
+            Arc::new(Place::open(&chosen.work_place.path, chosen.work_place.bytes_max, janitor.bin())?)
         } else {
             Arc::clone(&second)
         };
-        Ok(Copies {
-            chosen,
-            first,
-            second,
-            lock,
-            idle: Mutex::default(),
-            scratch: Scratch::default(),
-            janitor: Some(janitor),
-        })
+        let (idle, scratch) = (Mutex::default(), Scratch::default());
+        Ok(Copies { chosen, first, second, idle, scratch, janitor: Some(janitor) })
     }
 
     pub(super) fn place(&self) -> &WorkPlace {
-        &self.chosen
+        &self.chosen.work_place
     }
 
     /// Lends a session's copy, if there is one.
@@ -200,10 +188,5 @@ impl Drop for Copies {
         self.scratch.clear();
         // Waits until the bin is empty, so that the place can go.
         self.janitor = None;
-        if self.lock.is_some()
-            && let Err(error) = place::remove(&self.chosen.path)
-        {
-            tracing::debug!(%error, "the directory for working copies stays until the next start");
-        }
     }
 }

@@ -13,6 +13,7 @@
 mod error;
 mod page;
 mod layout;
+mod ground;
 mod durable;
 mod secret;
 mod schema;
@@ -100,6 +101,7 @@ pub use crate::store::expiry::SessionChanges;
 pub use crate::store::files::Body;
 pub use crate::store::files::FileContent;
 pub use crate::store::files::FileEntry;
+pub use crate::store::ground::Ground;
 pub use crate::store::jobs::Accepted;
 pub use crate::store::jobs::Ending;
 pub use crate::store::jobs::JobFilter;
@@ -168,7 +170,13 @@ struct Shared {
 impl Store {
     /// Opens the data directory, and makes it if need be. Blocks.
     pub fn open(config: StoreConfig) -> Result<Store, StoreError> {
-        let (layout, lock) = Layout::prepare(&config.data)?;
+        Store::open_on(Ground::prepare(&config)?)
+    }
+
+    /// Opens the data directory that was prepared, and starts the store's threads.
+    /// Touches nothing outside the ground's directories. Blocks.
+    pub fn open_on(ground: Ground) -> Result<Store, StoreError> {
+        let Ground { layout, lock, chosen, work_bytes_max, quota } = ground;
         empty(&layout.tmp()).map_err(StoreError::io("empty the directory for temporary files"))?;
         let secret = secret::load(&layout)?;
         // Before anybody reads there what may never have reached the disk.
@@ -176,8 +184,8 @@ impl Store {
         let database = layout.database();
         let db = schema::open_for_writing(&database)?;
         durable::sync_dir(layout.data()).map_err(StoreError::io("make the data directory durable"))?;
-        let quotas = Quotas::load(&db, config.quota)?;
-        let copies = Copies::open(&layout, config.work.as_deref(), config.work_bytes_max)?;
+        let quotas = Quotas::load(&db, quota)?;
+        let copies = Copies::open(&layout, chosen, work_bytes_max)?;
         let (checkpointer, nudge) = Checkpointer::start(&database)?;
         let writer = Writer::start(db, nudge)?;
         let shared = Shared {

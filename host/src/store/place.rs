@@ -66,7 +66,7 @@ pub(super) struct WorkDir {
 }
 
 /// A place that was chosen, and its lock unless it lies in the data directory,
-/// which has one.
+/// which has one. Dropping it removes the place, which must be empty by then.
 pub(super) struct Chosen {
     pub(super) work_place: WorkPlace,
     pub(super) lock: Option<File>,
@@ -155,8 +155,18 @@ fn clear_if_abandoned(path: &Path) -> io::Result<()> {
     remove(path)
 }
 
+impl Drop for Chosen {
+    fn drop(&mut self) {
+        if self.lock.is_some()
+            && let Err(error) = remove(&self.work_place.path)
+        {
+            tracing::debug!(%error, "the directory for working copies stays until the next start");
+        }
+    }
+}
+
 /// Removes a place that is empty but for its lock, which the caller holds.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
+fn remove(path: &Path) -> io::Result<()> {
     std::fs::remove_file(path.join(PLACE_LOCK))?;
     std::fs::remove_dir(path)
 }

@@ -19,6 +19,8 @@ use rustix::process::Resource;
 use rustix::process::Rlimit;
 use rustix::process::Signal;
 
+use crate::confinement;
+use crate::confinement::Demand;
 use crate::engine::cache::Shelf;
 use crate::engine::config;
 use crate::engine::module;
@@ -48,25 +50,36 @@ pub(super) struct ChildOrder {
     pub(super) parent: i32,
     pub(super) memory_bytes_max: u64,
     pub(super) cpu_s_max: u64,
+    pub(super) confinement: Demand,
     /// Of the parent's engine.
     pub(super) fingerprint: String,
 }
 
 impl ChildOrder {
-    pub(super) fn to_words(&self) -> [String; 5] {
+    pub(super) fn to_words(&self) -> [String; 6] {
         let kind = match self.kind {
             ModuleKind::Core => "core",
             ModuleKind::Component => "component",
         };
-        let (parent, memory, cpu) = (self.parent, self.memory_bytes_max, self.cpu_s_max);
-        [kind.to_owned(), parent.to_string(), memory.to_string(), cpu.to_string(), self.fingerprint.clone()]
+        let confinement = match self.confinement {
+            Demand::Whole => "confined",
+            Demand::WhatThisMachineHas => "as-confined-as-can-be",
+        };
+        let [parent, memory, cpu] =
+            [self.parent.to_string(), self.memory_bytes_max.to_string(), self.cpu_s_max.to_string()];
+        [kind.to_owned(), parent, memory, cpu, confinement.to_owned(), self.fingerprint.clone()]
     }
 
     fn from_words(words: &[String]) -> Option<Self> {
-        let [kind, parent, memory, cpu, fingerprint] = words else { return None };
+        let [kind, parent, memory, cpu, confinement, fingerprint] = words else { return None };
         let kind = match kind.as_str() {
             "core" => ModuleKind::Core,
             "component" => ModuleKind::Component,
+            _ => return None,
+        };
+        let confinement = match confinement.as_str() {
+            "confined" => Demand::Whole,
+            "as-confined-as-can-be" => Demand::WhatThisMachineHas,
             _ => return None,
         };
         Some(Self {
@@ -74,6 +87,7 @@ impl ChildOrder {
             parent: parent.parse().ok()?,
             memory_bytes_max: memory.parse().ok()?,
             cpu_s_max: cpu.parse().ok()?,
+            confinement,
             fingerprint: fingerprint.clone(),
         })
     }
@@ -88,6 +102,8 @@ enum Fault {
     Words,
     #[error("the server that asked for this is gone")]
     Orphan,
+    #[error("the compiler cannot confine itself as the server does: {0}")]
+    Unconfined(String),
     #[error("cannot {0}: {1}")]
     System(&'static str, #[source] io::Error),
     #[error("the engine for WebAssembly cannot be set up: {0:#}")]
@@ -105,7 +121,12 @@ impl Fault {
             Fault::Bad(BadModule::Unsupported(_)) => UNSUPPORTED,
             Fault::System(_, error) if error.kind() == io::ErrorKind::StorageFull => NO_ROOM,
             Fault::System(_, error) if error.kind() == io::ErrorKind::OutOfMemory => OUT_OF_MEMORY,
-            Fault::Words | Fault::Orphan | Fault::System(..) | Fault::Setup(_) | Fault::OtherEngine => FAILED,
+            Fault::Words
+            | Fault::Orphan
+            | Fault::Unconfined(_)
+            | Fault::System(..)
+            | Fault::Setup(_)
+            | Fault::OtherEngine => FAILED,
         }
     }
 }
@@ -129,7 +150,8 @@ pub(in crate::engine) fn live(words: &[String]) -> ExitCode {
 
 fn serve(words: &[String]) -> Result<(), Fault> {
     let order = ChildOrder::from_words(words).ok_or(Fault::Words)?;
-    confine(&order)?;
+    bound(&order)?;
+    confinement::confine_compiler().meets(order.confinement).map_err(Fault::Unconfined)?;
     let engine = config::on_demand().map_err(Fault::Setup)?;
     // The parent loads what comes from here as its own, so it must be.
     if config::fingerprint(&engine) != order.fingerprint {
@@ -144,7 +166,7 @@ fn serve(words: &[String]) -> Result<(), Fault> {
 }
 
 /// Gives up what this process does not need, for good.
-fn confine(order: &ChildOrder) -> Result<(), Fault> {
+fn bound(order: &ChildOrder) -> Result<(), Fault> {
     let system = |what| move |errno: rustix::io::Errno| Fault::System(what, errno.into());
     let death = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     death.map_err(system("ask to die with the server"))?;
@@ -152,7 +174,6 @@ fn confine(order: &ChildOrder) -> Result<(), Fault> {
     if rustix::process::getppid().map(Pid::as_raw_pid) != Some(order.parent) {
         return Err(Fault::Orphan);
     }
-    rustix::thread::set_no_new_privs(true).map_err(system("give up new privileges"))?;
     rustix::process::nice(NICE).map_err(system("be nice"))?;
     for (resource, most, at_last) in [
         (Resource::As, order.memory_bytes_max, order.memory_bytes_max),
@@ -192,6 +213,7 @@ mod tests {
             parent: 1,
             memory_bytes_max: 1 << 31,
             cpu_s_max: 120,
+            confinement: Demand::Whole,
             fingerprint: "f00".to_owned(),
         };
         assert_eq!(ChildOrder::from_words(&order.to_words()), Some(order));
