@@ -261,6 +261,42 @@ pub struct Job {
     pub stderr_truncated: bool,
 }
 
+impl NewJob {
+    /// The job as it is when it has just been accepted under `seq`, but for a session
+    /// key that it was handed.
+    pub fn accepted(&self, seq: JobSeq) -> Job {
+        let new = self.clone();
+        Job {
+            seq,
+            id: new.id,
+            owner: new.owner,
+            module: new.module,
+            version: new.version,
+            digest: new.digest,
+            delivery: new.delivery,
+            session_active: new.session.as_ref().is_some_and(|named| named.key.is_some()),
+            session: new.session,
+            key_handed: None,
+            state: JobState::Queued,
+            outcome: None,
+            result: None,
+            dry_run: new.dry_run,
+            changes: None,
+            attempt: 0,
+            limits: new.limits,
+            labels: new.labels,
+            created_at: new.created_at,
+            started_at: None,
+            ended_at: None,
+            spent: Spent::default(),
+            stdout_bytes: 0,
+            stderr_bytes: 0,
+            stdout_truncated: false,
+            stderr_truncated: false,
+        }
+    }
+}
+
 /// Where a job stands on its walk through the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {

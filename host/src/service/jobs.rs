@@ -149,7 +149,7 @@ impl Service {
             None => self.accept(owner, &id, order, None).await?,
         };
         match accepted {
-            Accepted::New(_) => self.job(owner, &id).await,
+            Accepted::New(job) => Ok(*job),
             Accepted::Known(job) => {
                 self.retry_shown_right(&job, shown.as_ref())?;
                 Ok(*job)
@@ -189,8 +189,8 @@ impl Service {
         let accepted = self.inner.tasks.spawn(async move {
             let Entry { listed, place, receipt } = entry;
             let accepted = receipt.await?;
-            if let (Accepted::New(seq), Some(listed)) = (&accepted, listed) {
-                let queued = QueuedJob { seq: *seq, job, attempts: 0, created: None };
+            if let (Accepted::New(new), Some(listed)) = (&accepted, listed) {
+                let queued = QueuedJob { seq: new.seq, job, attempts: 0, created: None };
                 service.set_out(Walk { queued, listed, record: Record::Stored, client, ahead: None }, place);
             }
             Ok(accepted)

@@ -28,7 +28,6 @@ use crate::model::job::Job;
 use crate::model::job::JobSeq;
 use crate::model::job::JobState;
 use crate::model::job::NewJob;
-use crate::model::job::Spent;
 use crate::service::Service;
 use crate::service::journey::Halt;
 use crate::service::journey::Walk;
@@ -122,34 +121,11 @@ impl Unrecorded {
     }
 
     fn as_it_is(&self, started_at: Option<Timestamp>) -> Job {
-        let new = self.new.clone();
         Job {
-            seq: self.seq,
-            id: new.id,
-            owner: new.owner,
-            module: new.module,
-            version: new.version,
-            digest: new.digest,
-            delivery: new.delivery,
-            session: new.session,
-            session_active: false,
-            key_handed: None,
             state: if started_at.is_some() { JobState::Running } else { JobState::Queued },
-            outcome: None,
-            result: None,
-            dry_run: self.new.dry_run,
-            changes: None,
             attempt: u32::from(started_at.is_some()),
-            limits: new.limits,
-            labels: new.labels,
-            created_at: new.created_at,
             started_at,
-            ended_at: None,
-            spent: Spent::default(),
-            stdout_bytes: 0,
-            stderr_bytes: 0,
-            stdout_truncated: false,
-            stderr_truncated: false,
+            ..self.new.accepted(self.seq)
         }
     }
 }
@@ -177,11 +153,11 @@ impl Service {
     /// gives its number and attempt. From then on it ends like any other.
     pub(super) async fn put_on_record(&self, job: &Unrecorded) -> Result<(JobSeq, u32), StoreError> {
         let accepted = self.inner.store.accept(job.new.clone()).await?;
-        let Accepted::New(seq) = accepted else {
+        let Accepted::New(new) = accepted else {
             return Err(StoreError::Broken("a run of that id is on record".to_owned()));
         };
-        let attempt = self.inner.store.claim(seq, true, self.now()).await?;
-        Ok(*job.recorded.get_or_init(|| (seq, attempt)))
+        let attempt = self.inner.store.claim(new.seq, true, self.now()).await?;
+        Ok(*job.recorded.get_or_init(|| (new.seq, attempt)))
     }
 
     /// Puts the end of a job that changes no session on record; durable when

@@ -55,6 +55,26 @@ const INPUTS_FORMAT: u32 = 1;
 /// Writes a job that was accepted, with the session key that was handed
 /// out for it.
 pub(super) fn insert(db: &Connection, new: &NewJob, handed: Option<KeyName>) -> Result<JobSeq, StoreError> {
+    let seq = insert_row(db, new, handed)?;
+    let inputs = &new.inputs;
+    let record = InputsRecord {
+        format: INPUTS_FORMAT,
+        args: inputs.args.clone(),
+        env: inputs.env.clone(),
+        params_in_env: inputs.params_in_env,
+    };
+    let record = serde_json::to_string(&record).map_err(|error| StoreError::Broken(error.to_string()))?;
+    let input = "INSERT INTO job_input (job, record, stdin) VALUES (?1, ?2, ?3)";
+    rows::change(db, input, params![seq.0, record, inputs.stdin])?;
+    Ok(seq)
+}
+
+/// The same for a job that is over, whose inputs nobody needs any more.
+pub(super) fn insert_over(db: &Connection, new: &NewJob) -> Result<JobSeq, StoreError> {
+    insert_row(db, new, None)
+}
+
+fn insert_row(db: &Connection, new: &NewJob, handed: Option<KeyName>) -> Result<JobSeq, StoreError> {
     let insert = "INSERT INTO job (tenant, principal, id, fingerprint, module, version, digest, kind, session_id,
                       session_key, session_active, on_crash, dry_run, delivery, limit_wall_us, limit_cpu_us, limit_memory, limit_output,
                       created_at, key_session, key_handed, state, attempt)
@@ -90,16 +110,6 @@ pub(super) fn insert(db: &Connection, new: &NewJob, handed: Option<KeyName>) -> 
         let label = "INSERT INTO job_label (job, name, value) VALUES (?1, ?2, ?3)";
         rows::change(db, label, params![seq.0, name, value])?;
     }
-    let inputs = &new.inputs;
-    let record = InputsRecord {
-        format: INPUTS_FORMAT,
-        args: inputs.args.clone(),
-        env: inputs.env.clone(),
-        params_in_env: inputs.params_in_env,
-    };
-    let record = serde_json::to_string(&record).map_err(|error| StoreError::Broken(error.to_string()))?;
-    let input = "INSERT INTO job_input (job, record, stdin) VALUES (?1, ?2, ?3)";
-    rows::change(db, input, params![seq.0, record, inputs.stdin])?;
     Ok(seq)
 }
 

@@ -38,7 +38,8 @@ use crate::store::sessions::Access;
 /// What became of a submission.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Accepted {
-    New(JobSeq),
+    /// As it is now: queued.
+    New(Box<Job>),
     /// The same request was accepted before (R2).
     Known(Box<Job>),
     /// A different request was accepted under this id (R2).
@@ -87,7 +88,8 @@ impl Store {
             // From here on the job keeps the module's bytes on disk.
             modules::must_exist(db, &job.owner.tenant, &job.module, job.version)?;
             let handed = next_key(db, &job)?;
-            job_rows::insert(db, &job, handed).map(Accepted::New)
+            let seq = job_rows::insert(db, &job, handed)?;
+            Ok(Accepted::New(Box::new(Job { key_handed: handed, ..job.accepted(seq) })))
         })
     }
 
@@ -98,20 +100,18 @@ impl Store {
         id: &JobId,
         fingerprint: &Digest,
     ) -> Result<Option<Accepted>, StoreError> {
-        let (owner, id, fingerprint) = (owner.clone(), id.clone(), *fingerprint);
-        self.read(move |db| known(db, &owner, &id, &fingerprint)).await
+        self.look(|db| known(db, owner, id, fingerprint))
     }
 
     /// The owner's job of that id.
     pub async fn job(&self, owner: &Owner, id: &JobId) -> Result<Option<Job>, StoreError> {
-        let (owner, id) = (owner.clone(), id.clone());
-        self.read(move |db| by_id(db, &owner, &id)).await
+        self.look(|db| by_id(db, owner, id))
     }
 
     /// A job by its number.
     pub async fn job_by_seq(&self, seq: JobSeq) -> Result<Option<Job>, StoreError> {
         let find = "SELECT * FROM job WHERE seq = ?1";
-        self.read(move |db| rows::one(db, find, [seq.0], |row| job_rows::job(db, row))).await
+        self.look(|db| rows::one(db, find, [seq.0], |row| job_rows::job(db, row)))
     }
 
     /// The owner's jobs, newest first, each without what it would have changed.
@@ -174,7 +174,7 @@ impl Store {
         let told = self.shared();
         let recorded = self.writer().enqueue_behind(
             move |db| {
-                let seq = job_rows::insert(db, &job, None)?;
+                let seq = job_rows::insert_over(db, &job)?;
                 let attempt = u32::from(started_at.is_some());
                 if let Some(started_at) = started_at {
                     let claim = "UPDATE job SET attempt = 1, started_at = ?2 WHERE seq = ?1";

@@ -220,6 +220,12 @@ impl Store {
         Arc::clone(&self.inner.shared)
     }
 
+    /// Looks up one thing by its key in the last commit, right here: its few pages are
+    /// in memory as a rule, and to hand that over to another thread takes longer.
+    fn look<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.inner.shared.readers.with(read)
+    }
+
     /// Looks at the last commit, away from the async threads.
     async fn read<T, R>(&self, read: R) -> Result<T, StoreError>
     where

@@ -70,12 +70,9 @@ impl Store {
             Ok(version) => return Ok(Some(version)),
             Err(era) => era,
         };
-        self.read(move |db| {
-            let version = find(db, &key.0, &key.1)?;
-            version.iter().for_each(|version| shared.found.keep(era, key.clone(), version));
-            Ok(version)
-        })
-        .await
+        let version = self.look(|db| find(db, &key.0, &key.1))?;
+        version.iter().for_each(|version| shared.found.keep(era, key.clone(), version));
+        Ok(version)
     }
 
     /// The latest version of each module, by name.

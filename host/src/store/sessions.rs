@@ -77,27 +77,21 @@ impl Store {
     /// The owner's session of that id. One that is being dropped does not exist
     /// here any more (R19).
     pub async fn session(&self, owner: &Owner, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        let (owner, id) = (owner.clone(), id.clone());
         let find = "SELECT * FROM session WHERE tenant = ?1 AND principal = ?2 AND id = ?3 AND state = 'active'";
-        self.read(move |db| {
-            rows::one(db, find, params![owner.tenant.as_str(), owner.principal.as_str(), id.as_str()], session)
-        })
-        .await
+        let key = params![owner.tenant.as_str(), owner.principal.as_str(), id.as_str()];
+        self.look(|db| rows::one(db, find, key, session))
     }
 
     /// Whether the owner has a session of that id, whatever its state.
     pub async fn is_named(&self, owner: &Owner, id: &SessionId) -> Result<bool, StoreError> {
-        let (owner, id) = (owner.clone(), id.clone());
         let find = "SELECT 1 FROM session WHERE tenant = ?1 AND principal = ?2 AND id = ?3";
-        self.read(move |db| {
-            rows::exists(db, find, params![owner.tenant.as_str(), owner.principal.as_str(), id.as_str()])
-        })
-        .await
+        let key = params![owner.tenant.as_str(), owner.principal.as_str(), id.as_str()];
+        self.look(|db| rows::exists(db, find, key))
     }
 
     /// A session by its number, whatever its state.
     pub async fn session_by_key(&self, key: SessionKey) -> Result<Option<Session>, StoreError> {
-        self.read(move |db| by_key(db, key)).await
+        self.look(|db| by_key(db, key))
     }
 
     /// The sessions of a tenant by principal and id; those that are being

@@ -46,7 +46,7 @@ async fn r25_after_a_crash_accepted_jobs_are_queued_in_their_order() {
     let kit = after(power_cut(&kit));
     let found = kit.store.recover(now()).await.unwrap();
     let first = QueuedJob { seq: running, job: kit.new_job("running"), attempts: 1, created: None };
-    assert_eq!(found.queued, [first, QueuedJob { seq: second, job: waiting, attempts: 0, created: None }]);
+    assert_eq!(found.queued, [first, QueuedJob { seq: second.seq, job: waiting, attempts: 0, created: None }]);
     assert_eq!((found.lost, found.compiling.len()), (0, 1));
     assert_eq!(kit.read(session.key, "f").await.unwrap(), b"committed");
     assert_eq!(kit.begin(session.key).await.dir().unwrap().read("f").unwrap(), b"committed");
@@ -59,13 +59,13 @@ async fn r25_a_job_that_is_cut_short_too_often_is_lost() {
     let stubborn = kit.accept("stubborn").await;
     let once = NewJob { on_crash: OnCrash::Fail, ..kit.new_job("once") };
     let Accepted::New(once) = kit.store.accept(once).await.unwrap() else { panic!("it is new") };
-    kit.store.claim(once, false, now()).await.unwrap();
+    kit.store.claim(once.seq, false, now()).await.unwrap();
     for attempt in 1..=limits::ATTEMPTS_MAX {
         assert_eq!(kit.store.claim(stubborn, false, now()).await.unwrap(), attempt);
         kit = after(power_cut(&kit));
         kit.store.recover(now()).await.unwrap();
     }
-    for (seq, word) in [(stubborn, "3 times"), (once, "not to be run again")] {
+    for (seq, word) in [(stubborn, "3 times"), (once.seq, "not to be run again")] {
         let job = kit.store.job_by_seq(seq).await.unwrap().unwrap();
         assert_eq!(job.state, JobState::Failed);
         let Some(Outcome::Failed { reason: Reason::Lost, detail, .. }) = job.outcome else { panic!("{job:?}") };

@@ -206,7 +206,11 @@ impl Kit {
 
     async fn accept(&self, id: &str) -> JobSeq {
         match self.store.accept(self.new_job(id)).await.unwrap() {
-            Accepted::New(seq) => seq,
+            Accepted::New(job) => {
+                // What is answered is what is on record.
+                assert_eq!(self.store.job_by_seq(job.seq).await.unwrap().as_ref(), Some(&*job));
+                job.seq
+            }
             known => panic!("{known:?}"),
         }
     }
