@@ -158,7 +158,7 @@ impl<W> Shares<W> {
         if self.slots_free == 0 {
             return None;
         }
-        let (line, wants, ticket) = self.first()?;
+        let (line, wants, ticket) = self.first().map(|(line, wants, ticket)| (line.clone(), wants, ticket))?;
         let seat = match wants {
             Wants::ToBegin => Some(self.seats_free.pop()?),
             Wants::ToGoOn => None,
@@ -197,13 +197,12 @@ impl<W> Shares<W> {
     }
 
     /// The one whose clock is furthest behind, of those who could use a slot.
-    fn first(&self) -> Option<(Line, Wants, Ticket)> {
+    fn first(&self) -> Option<(&Line, Wants, Ticket)> {
         let firsts = self.tenants.values().filter_map(|tenant| {
             let (wants, ticket, line) = tenant.first(self.may_begin(tenant))?;
             Some(((tenant.clock, ticket), (line, wants, ticket)))
         });
-        let (_, (line, wants, ticket)) = firsts.min_by_key(|(order, _)| *order)?;
-        Some((line.clone(), wants, ticket))
+        firsts.min_by_key(|(order, _)| *order).map(|(_, first)| first)
     }
 
     /// The last quarter of the seats is kept for tenants that have none, so that
