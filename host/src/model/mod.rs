@@ -20,4 +20,5 @@ pub mod life;
 pub mod expiry;
 pub mod rolling_key;
 pub mod job;
+pub mod stage;
 pub mod outcome;

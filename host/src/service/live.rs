@@ -20,15 +20,15 @@ use crate::engine::Live;
 use crate::ids::JobId;
 use crate::ids::TenantId;
 use crate::model::caller::Owner;
-use crate::model::job::IllegalStep;
-use crate::model::job::Stage;
-use crate::model::job::Step;
 use crate::model::life::Effect;
 use crate::model::life::Move;
 use crate::model::life::SessionLife;
 use crate::model::life::Unfit;
 use crate::model::session::Session;
 use crate::model::session::SessionKey;
+use crate::model::stage::IllegalStep;
+use crate::model::stage::Stage;
+use crate::model::stage::Step;
 use crate::queue::lanes::LaneKey;
 
 /// Names one job of the whole server.

@@ -9,12 +9,12 @@
 use crate::engine::Ran;
 use crate::model::job::Printed;
 use crate::model::job::Spent;
-use crate::model::job::Step;
 use crate::model::life::Effect;
 use crate::model::life::Move;
 use crate::model::outcome::Outcome;
 use crate::model::outcome::Reason;
 use crate::model::params::ParamChanges;
+use crate::model::stage::Step;
 use crate::model::touched::Touched;
 use crate::service::Service;
 use crate::service::journey::Halt;

@@ -221,7 +221,7 @@ mod tests {
     use super::*;
     use crate::ids::JobId;
     use crate::model::caller::Owner;
-    use crate::model::job::Step;
+    use crate::model::stage::Step;
     use crate::service::live::JobKey;
 
     const PATIENCE: Duration = Duration::from_millis(10);
