@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::engine::CompileLimits;
+use crate::http::Patience;
 use crate::limits;
 use crate::queue::admission::UnknownSessions;
 
@@ -37,6 +38,10 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// How long a streaming run waits for a client that does not read.
     pub reply_timeout: Duration,
+    /// How long clients may keep a connection waiting.
+    pub patience: Patience,
+    /// Connections at once; by default as many as the system's open files allow.
+    pub connections_max: Option<usize>,
     /// Where working copies lie; by default in memory, if there is room.
     pub work: Option<PathBuf>,
     /// What working copies may hold together in memory.
@@ -91,6 +96,11 @@ struct Layer {
     sweep_interval_ms: Option<u64>,
     drain_timeout_ms: Option<u64>,
     reply_timeout_ms: Option<u64>,
+    head_timeout_ms: Option<u64>,
+    body_timeout_ms: Option<u64>,
+    connection_idle_ms: Option<u64>,
+    write_timeout_ms: Option<u64>,
+    connections_max: Option<u64>,
     work: Option<PathBuf>,
     work_bytes_max: Option<u64>,
     compile_memory_bytes_max: Option<u64>,
@@ -100,7 +110,7 @@ struct Layer {
 }
 
 /// The settings by name, and whether their value is a number.
-const SETTINGS: [(&str, bool); 14] = [
+const SETTINGS: [(&str, bool); 19] = [
     ("data", false),
     ("listen", false),
     ("slots", true),
@@ -109,6 +119,11 @@ const SETTINGS: [(&str, bool); 14] = [
     ("sweep_interval_ms", true),
     ("drain_timeout_ms", true),
     ("reply_timeout_ms", true),
+    ("head_timeout_ms", true),
+    ("body_timeout_ms", true),
+    ("connection_idle_ms", true),
+    ("write_timeout_ms", true),
+    ("connections_max", true),
     ("work", false),
     ("work_bytes_max", true),
     ("compile_memory_bytes_max", true),
@@ -149,6 +164,8 @@ impl Config {
     fn resolve(flags: &Flags, layer: Layer) -> Result<Config, ConfigError> {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
         let compile = compile_limits(&layer)?;
+        let patience = patience(&layer)?;
+        let connections_max = layer.connections_max.map(|most| in_range("connections_max", most, 4, 1_000_000));
         let config = Config {
             data: flags.data.clone().or(layer.data).unwrap_or_else(|| "sessile-data".into()),
             listen: flags.listen.or(layer.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7777))),
@@ -179,6 +196,8 @@ impl Config {
                 1,
                 3_600_000,
             )?),
+            patience,
+            connections_max: connections_max.transpose()?.map(|most| most as usize),
             compile,
             work: layer.work,
             work_bytes_max: layer.work_bytes_max.unwrap_or(1 << 30),
@@ -239,6 +258,11 @@ impl Layer {
             sweep_interval_ms: self.sweep_interval_ms.or(below.sweep_interval_ms),
             drain_timeout_ms: self.drain_timeout_ms.or(below.drain_timeout_ms),
             reply_timeout_ms: self.reply_timeout_ms.or(below.reply_timeout_ms),
+            head_timeout_ms: self.head_timeout_ms.or(below.head_timeout_ms),
+            body_timeout_ms: self.body_timeout_ms.or(below.body_timeout_ms),
+            connection_idle_ms: self.connection_idle_ms.or(below.connection_idle_ms),
+            write_timeout_ms: self.write_timeout_ms.or(below.write_timeout_ms),
+            connections_max: self.connections_max.or(below.connections_max),
             work: self.work.or(below.work),
             work_bytes_max: self.work_bytes_max.or(below.work_bytes_max),
             compile_memory_bytes_max: self.compile_memory_bytes_max.or(below.compile_memory_bytes_max),
@@ -247,6 +271,18 @@ impl Layer {
             log: self.log.or(below.log),
         }
     }
+}
+
+fn patience(layer: &Layer) -> Result<Patience, ConfigError> {
+    let time = |name, set: Option<u64>, otherwise: Duration| {
+        in_range(name, set.unwrap_or(millis(otherwise)), 1, 3_600_000).map(Duration::from_millis)
+    };
+    Ok(Patience {
+        head: time("head_timeout_ms", layer.head_timeout_ms, limits::HEAD_TIMEOUT_DEFAULT)?,
+        body: time("body_timeout_ms", layer.body_timeout_ms, limits::BODY_TIMEOUT_DEFAULT)?,
+        idle: time("connection_idle_ms", layer.connection_idle_ms, limits::CONNECTION_IDLE_DEFAULT)?,
+        write: time("write_timeout_ms", layer.write_timeout_ms, limits::WRITE_TIMEOUT_DEFAULT)?,
+    })
 }
 
 fn compile_limits(layer: &Layer) -> Result<CompileLimits, ConfigError> {

@@ -16,7 +16,9 @@ use crate::clock::Timestamp;
 use crate::http::auth::require;
 use crate::http::content;
 use crate::http::history::with_commit;
+use crate::http::line::Line;
 use crate::http::no_content;
+use crate::http::places::Kind;
 use crate::http::problem::Problem;
 use crate::http::session_keys::accepted;
 use crate::http::session_keys::visit;
@@ -28,11 +30,12 @@ use crate::http::wire::Path;
 use crate::http::wire::Query;
 use crate::http::wire::page_request;
 use crate::http::wire::rfc3339;
+use crate::http::wire::spooled_body;
+use crate::limits;
 use crate::model::caller::Caller;
 use crate::model::caller::Scope;
 use crate::model::path::SessionPath;
 use crate::service::Service;
-use crate::service::refusal::Refusal;
 use crate::store;
 use crate::store::FileEntry;
 use crate::store::Recursive;
@@ -133,19 +136,17 @@ pub(super) async fn answer(
 pub(super) async fn write(
     State(service): State<Service>,
     caller: Caller,
+    line: Line,
     Path((id, path)): Path<(String, String)>,
     headers: HeaderMap,
-    mut body: Body,
+    body: Body,
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
     let visit = visit(&service, &caller, &id, &headers).await?;
     let path = session_path(&path)?;
     let only_if = content::precondition(&headers)?;
-    let mut spool = service.spool();
-    while let Some(piece) = content::next_piece(&mut body).await? {
-        spool.write(&piece).map_err(Refusal::from)?;
-    }
-    let spool = spool.finish();
+    let _share = line.share(&caller.owner.tenant, Kind::Upload)?;
+    let spool = spooled_body(body, service.spool(), limits::FILE_BYTES_MAX).await?;
     let location = content::location(&["v1", "sessions", visit.session.id.as_str(), "files"]);
     let location = path.as_str().split('/').fold(location, |above, name| above + &content::location(&[name]));
     let put = service.put_file(&visit, path, spool, only_if).await?;

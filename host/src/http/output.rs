@@ -17,6 +17,9 @@ use crate::engine::Output;
 use crate::http::auth::require;
 use crate::http::content;
 use crate::http::jobs::job_id;
+use crate::http::line::Line;
+use crate::http::places::Kind;
+use crate::http::places::Share;
 use crate::http::problem::Problem;
 use crate::http::wire::Path;
 use crate::http::wire::Query;
@@ -40,22 +43,26 @@ pub(super) struct OutputQuery {
 pub(super) async fn stdout(
     State(service): State<Service>,
     caller: Caller,
+    line: Line,
     Path(id): Path<String>,
     Query(query): Query<OutputQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    answer(&service, &caller, &id, Stream::Stdout, query.follow, &headers).await
+    let share = query.follow.then(|| line.share(&caller.owner.tenant, Kind::Stream)).transpose()?;
+    answer(&service, &caller, &id, Stream::Stdout, share, &headers).await
 }
 
 /// `GET …/stderr`: the bytes so far; with `?follow=true` until the end.
 pub(super) async fn stderr(
     State(service): State<Service>,
     caller: Caller,
+    line: Line,
     Path(id): Path<String>,
     Query(query): Query<OutputQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    answer(&service, &caller, &id, Stream::Stderr, query.follow, &headers).await
+    let share = query.follow.then(|| line.share(&caller.owner.tenant, Kind::Stream)).transpose()?;
+    answer(&service, &caller, &id, Stream::Stderr, share, &headers).await
 }
 
 async fn answer(
@@ -63,16 +70,16 @@ async fn answer(
     caller: &Caller,
     id: &str,
     stream: Stream,
-    follow: bool,
+    follow: Option<Share>,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     require(caller, Scope::Submit)?;
-    let bytes = match service.printout(&caller.owner, &job_id(id)?, stream).await? {
-        Printout::Growing(output) if follow => {
-            return Ok(([(header::CONTENT_TYPE, "application/octet-stream")], followed(output)).into_response());
+    let bytes = match (service.printout(&caller.owner, &job_id(id)?, stream).await?, follow) {
+        (Printout::Growing(output), Some(share)) => {
+            return Ok(([(header::CONTENT_TYPE, "application/octet-stream")], followed(output, share)).into_response());
         }
-        Printout::Growing(output) => output.read_from(0, usize::MAX).to_vec(),
-        Printout::Whole(bytes) => bytes,
+        (Printout::Growing(output), None) => output.read_from(0, usize::MAX).to_vec(),
+        (Printout::Whole(bytes), _) => bytes,
     };
     let meta = content::Meta {
         size: bytes.len() as u64,
@@ -85,14 +92,14 @@ async fn answer(
 
 /// The stream from its beginning, piece by piece, until nothing will come any
 /// more. A slow reader holds up nobody: the bytes are kept for it anyway.
-fn followed(output: Arc<Output>) -> Body {
-    Body::from_stream(stream::unfold((output, 0), |(output, read)| async move {
+fn followed(output: Arc<Output>, share: Share) -> Body {
+    Body::from_stream(stream::unfold((output, share, 0), |(output, share, read)| async move {
         output.changed(read).await;
         let piece: Bytes = output.read_from(read, PIECE_BYTES_MAX);
         if piece.is_empty() {
             return None;
         }
         let read = read + piece.len();
-        Some((Ok::<_, std::convert::Infallible>(piece), (output, read)))
+        Some((Ok::<_, std::convert::Infallible>(piece), (output, share, read)))
     }))
 }

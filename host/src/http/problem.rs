@@ -33,6 +33,8 @@ pub enum Code {
     SessionKeyMismatch,
     PreconditionFailed,
     JobFailed,
+    RequestTimeout,
+    HeadTooLarge,
     PayloadTooLarge,
     UnsupportedMediaType,
     RangeNotSatisfiable,
@@ -40,6 +42,7 @@ pub enum Code {
     InvalidModule,
     QuotaExceeded,
     QueueFull,
+    RateLimited,
     StorageFull,
     Internal,
     Unavailable,
@@ -55,7 +58,7 @@ struct Sheet {
 }
 
 impl Code {
-    const ALL: [Code; 20] = [
+    const ALL: [Code; 23] = [
         Code::InvalidRequest,
         Code::Unauthorized,
         Code::Forbidden,
@@ -66,6 +69,8 @@ impl Code {
         Code::SessionKeyMismatch,
         Code::PreconditionFailed,
         Code::JobFailed,
+        Code::RequestTimeout,
+        Code::HeadTooLarge,
         Code::PayloadTooLarge,
         Code::UnsupportedMediaType,
         Code::RangeNotSatisfiable,
@@ -73,6 +78,7 @@ impl Code {
         Code::InvalidModule,
         Code::QuotaExceeded,
         Code::QueueFull,
+        Code::RateLimited,
         Code::StorageFull,
         Code::Internal,
         Code::Unavailable,
@@ -141,6 +147,18 @@ impl Code {
                 "The job did not succeed, and had printed nothing",
                 "`detail` says how it ended, `reason` and `exit_code` say it to programs. Nothing that it did was kept. Its record has its stderr: `GET /v1/jobs/{job_id}/stderr`.",
             ),
+            Code::RequestTimeout => sheet(
+                "request-timeout",
+                StatusCode::REQUEST_TIMEOUT,
+                "The request did not come in time",
+                "Send the request again, and go on sending; `detail` says how long the server waits.",
+            ),
+            Code::HeadTooLarge => sheet(
+                "head-too-large",
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "The request's head is too large",
+                "Send fewer or shorter headers; `detail` names the limit.",
+            ),
             Code::PayloadTooLarge => sheet(
                 "payload-too-large",
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -183,6 +201,12 @@ impl Code {
                 "The queue is full",
                 "Wait as long as `Retry-After` says, then send the request again.",
             ),
+            Code::RateLimited => sheet(
+                "rate-limited",
+                StatusCode::TOO_MANY_REQUESTS,
+                "That is more at once than is allowed",
+                "Wait as long as `Retry-After` says, then send the request again; do less at once.",
+            ),
             Code::StorageFull => sheet(
                 "storage-full",
                 StatusCode::INSUFFICIENT_STORAGE,
@@ -211,6 +235,7 @@ pub struct Problem {
     code: Code,
     detail: Cow<'static, str>,
     job: Option<Box<EndedJob>>,
+    closes: bool,
 }
 
 /// The job that a problem is about, for programs.
@@ -227,7 +252,12 @@ pub(super) struct EndedJob {
 impl Problem {
     /// A refusal with its own sentence.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), job: None }
+        Self { code, detail: detail.into(), job: None, closes: false }
+    }
+
+    /// The same, and the last answer on its connection.
+    pub(super) fn closing(self) -> Self {
+        Self { closes: true, ..self }
     }
 
     /// The same, about a job.
@@ -275,6 +305,9 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if sheet.status == StatusCode::TOO_MANY_REQUESTS || sheet.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()));
+        }
+        if self.closes {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if self.code == Code::Unauthorized {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -7,6 +7,8 @@
 //! failed. A client that hangs up drops what is made here, and that is how the
 //! service learns of it (R31).
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::Request;
 use axum::extract::State;
@@ -27,6 +29,10 @@ use crate::http::auth::require;
 use crate::http::content::next_piece;
 use crate::http::line::Line;
 use crate::http::line::Watched;
+use crate::http::pace::Unhurried;
+use crate::http::pace::fed;
+use crate::http::places::Kind;
+use crate::http::places::Share;
 use crate::http::problem::Code;
 use crate::http::problem::EndedJob;
 use crate::http::problem::Problem;
@@ -58,30 +64,32 @@ const JOB_OUTCOME: HeaderName = HeaderName::from_static("job-outcome");
 pub(super) async fn run(
     State(service): State<Service>,
     caller: Caller,
+    line: Line,
     Path(module): Path<String>,
     Query(query): Query<Vec<(String, String)>>,
     request: Request,
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
-    let (Parts { version, headers, extensions, .. }, body) = request.into_parts();
+    let (Parts { version, headers, .. }, body) = request.into_parts();
     if headers.contains_key(JOB_ID) {
         let detail = "the server chooses the id of a streaming run, since its input cannot be compared with an earlier request's; send no `Job-Id`";
         return Err(Problem::invalid(detail));
     }
     let mut order = run_form::order(module, query, header_text(&headers, &SESSION_ID)?)?;
     order.session_key = shown_key(&headers, None)?;
-    let line = extensions.get::<Line>().ok_or_else(no_line)?.watch().map_err(|error| {
+    let held = Held { _share: line.share(&caller.owner.tenant, Kind::Stream)?, _unhurried: line.pace().unhurried() };
+    let watched = line.watch().map_err(|error| {
         tracing::warn!(%error, "a connection cannot be watched");
         no_line()
     })?;
     let run = service.run(&caller.owner, order).await?;
     let StreamingRun { id, session, next_key, stdin, mut answer } = run;
-    tokio::spawn(send_stdin(body, stdin, line));
+    tokio::spawn(send_stdin(body, stdin, watched, line.pace().patience().body));
     let first = answer.next().await;
     let session_active = answer.session_active();
     let mut response = match first {
         Part::End(Some(Outcome::Succeeded)) | Part::Stdout(_) => {
-            begun(first, answer, takes_trailers(version, &headers))
+            begun(first, answer, takes_trailers(version, &headers), held)
         }
         Part::End(ended) => failed(&id, ended).into_response(),
     };
@@ -95,13 +103,20 @@ pub(super) async fn run(
     Ok(with_key(next_key.as_ref(), response))
 }
 
+/// What a streaming run holds as long as its answer goes on.
+struct Held {
+    _share: Share,
+    /// Whether the client reads is decided by the run (R30), not by the connection.
+    _unhurried: Unhurried,
+}
+
 /// A streaming run whose client cannot be watched might outlive it.
 fn no_line() -> Problem {
     Problem::new(Code::Unavailable, "the server has no room for another streaming run now")
 }
 
 /// Hands the request body on to the guest, as fast as the guest reads.
-async fn send_stdin(mut body: Body, stdin: StdinWriter, line: Watched) {
+async fn send_stdin(mut body: Body, stdin: StdinWriter, line: Watched, patience: Duration) {
     loop {
         let frame = tokio::select! {
             frame = body.frame() => frame,
@@ -125,7 +140,7 @@ async fn send_stdin(mut body: Body, stdin: StdinWriter, line: Watched) {
         }
     }
     stdin.finish();
-    discard(body).await;
+    discard(fed(body, patience)).await;
 }
 
 /// Reads what the guest left of a request body, within bounds: many clients
@@ -141,15 +156,15 @@ async fn discard(mut body: Body) {
 }
 
 /// The answer of a job that has printed something, or succeeded in silence.
-fn begun(first: Part, answer: Answer, takes_trailers: bool) -> Response {
-    let parts = stream::unfold(Some((Some(first), answer)), move |state| async move {
-        let (first, mut answer) = state?;
+fn begun(first: Part, answer: Answer, takes_trailers: bool, held: Held) -> Response {
+    let parts = stream::unfold(Some((Some(first), answer, held)), move |state| async move {
+        let (first, mut answer, held) = state?;
         let part = match first {
             Some(part) => part,
             None => answer.next().await,
         };
         let outcome = match part {
-            Part::Stdout(bytes) => return Some((Ok(Frame::data(bytes)), Some((None, answer)))),
+            Part::Stdout(bytes) => return Some((Ok(Frame::data(bytes)), Some((None, answer, held)))),
             Part::End(outcome) => outcome,
         };
         if !takes_trailers && outcome != Some(Outcome::Succeeded) {

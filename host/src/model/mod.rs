@@ -19,3 +19,4 @@ pub mod expiry;
 pub mod rolling_key;
 pub mod job;
 pub mod outcome;
+pub mod nesting;
