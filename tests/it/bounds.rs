@@ -150,6 +150,7 @@ async fn a_query_where_none_is_taken_is_refused_by_name() {
         let stranger = server.with_key(Some("none"));
         let _ = stranger.send(stranger.request(method, &path)).await.refused(401, "unauthorized");
     }
+    let _ = server.get("/healthz?commit=1").await.refused(400, "invalid-request");
     assert_eq!(session.text("f").await, "1");
     let _ = server.get(&s("/commits/1?")).await.expect(200);
 }

@@ -1,6 +1,10 @@
 //! B30, B31, B34: who takes many connections, streams or uploads is bounded, is
 //! told so, and keeps nobody else out.
 
+use std::io::BufRead as _;
+use std::io::BufReader;
+use std::process::Command;
+use std::process::Stdio;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -10,6 +14,7 @@ use sessile_kit::Heard;
 use sessile_kit::TestServer;
 use sessile_kit::Wire;
 use sessile_kit::guests;
+use sessile_kit::server_binary;
 
 /// Sixteen connections: eight for strangers, eight for tenants, four for each, two of its streams.
 async fn small_server() -> (TestServer, Client) {
@@ -78,12 +83,12 @@ async fn b31_streams_of_one_tenant_are_bounded() {
 }
 
 #[tokio::test]
-async fn b31_uploads_of_one_tenant_are_bounded() {
+async fn b31_large_bodies_of_one_tenant_are_bounded() {
     let (server, other) = small_server().await;
-    let session = other.new_session().await;
+    let session = other.new_session().with_file("large", vec![b'x'; 2 << 20]).with_file("small", "x").await;
     let key = Wire::key_of(&other);
     let put = |path: &str| {
-        format!("PUT {path} HTTP/1.1\r\nHost: x\r\n{key}Expect: 100-continue\r\nContent-Length: 9\r\n\r\n")
+        format!("PUT {path} HTTP/1.1\r\nHost: x\r\n{key}Expect: 100-continue\r\nContent-Length: 1000000\r\n\r\n")
     };
     let mut held: Vec<Wire> = (0..2).map(|_| Wire::open(&other)).collect();
     for wire in &mut held {
@@ -92,8 +97,12 @@ async fn b31_uploads_of_one_tenant_are_bounded() {
     }
     let mut more = Wire::open(&other);
     turned_away(&more.send(put("/v1/modules/m")).hear());
+    drop(more);
+    let large = session.path("/files/large");
+    let _ = other.get(&large).await.refused(429, "rate-limited");
+    let _ = other.get(&session.path("/files/small")).await.expect(200);
     let _ = server.upload("m", guests::HELLO.dresses()[0].bytes()).await.expect(201);
-    assert_eq!(held[0].send("123456789").hear().status, 201);
+    assert_eq!(held[0].send("x".repeat(1_000_000)).hear().status, 201);
 }
 
 #[tokio::test]
@@ -138,4 +147,23 @@ async fn b34_the_server_answers_at_once_while_connections_and_bodies_are_abused(
     times.sort();
     assert!(times[100] < Duration::from_millis(100), "the median of /healthz is {:?}", times[100]);
     let _ = server.new_job(guests::HELLO).run().await.succeeded();
+}
+
+#[test]
+fn b31_the_server_takes_all_the_open_files_that_it_may_have() {
+    let ground = tempfile::tempdir().unwrap();
+    let script = r#"ulimit -S -n 128 && exec "$0" serve --dev --listen 127.0.0.1:0 --data "$1""#;
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).arg(server_binary()).arg(ground.path().join("data"));
+    let mut server = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut ready = String::new();
+    let heard = BufReader::new(server.stdout.take().unwrap()).read_line(&mut ready);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.id()));
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(heard.is_ok() && ready.contains("ready"), "{ready}");
+    let limits = limits.unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let numbers: Vec<&str> = files.split_whitespace().skip(3).take(2).collect();
+    assert!(numbers[0] == numbers[1] && numbers[0] != "128", "{files}");
 }

@@ -28,6 +28,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 
 use crate::http::pace::Stalled;
+use crate::http::places::Share;
 use crate::http::problem::Code;
 use crate::http::problem::Problem;
 use crate::http::wire::header_text;
@@ -51,6 +52,17 @@ pub(super) enum Bytes {
     Memory(Vec<u8>),
     /// From its beginning.
     File(File),
+}
+
+/// Keeps `share` until the body is over.
+pub(super) fn holding(share: Option<Share>, response: Response) -> Response {
+    let Some(share) = share else { return response };
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _held = &share;
+            frame
+        }))
+    })
 }
 
 /// Answers a `GET` or `HEAD` with the bytes, a part of them, or the news that

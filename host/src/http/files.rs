@@ -91,10 +91,11 @@ pub(super) async fn read(
     State(service): State<Service>,
     caller: Caller,
     Path((id, path)): Path<(String, String)>,
+    line: Line,
     Query(query): Query<CommitQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    answer(&service, &caller, &id, &path, query.commit, &headers).await
+    answer(&service, &caller, &line, (&id, &path), query.commit, &headers).await
 }
 
 /// `?commit=` of a read: the commit that is looked at, the last one without it.
@@ -108,8 +109,8 @@ pub(super) struct CommitQuery {
 pub(super) async fn answer(
     service: &Service,
     caller: &Caller,
-    id: &str,
-    path: &str,
+    line: &Line,
+    (id, path): (&str, &str),
     commit: Option<u64>,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
@@ -124,11 +125,14 @@ pub(super) async fn answer(
         // What the bytes mean is known to who wrote them; a browser must not guess.
         kind: HeaderValue::from_static("application/octet-stream"),
     };
-    let bytes = match file.body {
-        store::Body::Memory(bytes) => content::Bytes::Memory(bytes),
-        store::Body::Spooled(file) => content::Bytes::File(file),
+    let (bytes, share) = match file.body {
+        store::Body::Memory(bytes) => (content::Bytes::Memory(bytes), None),
+        store::Body::Spooled(file) => {
+            (content::Bytes::File(file), Some(line.share(&caller.owner.tenant, Kind::Large)?))
+        }
     };
-    Ok(with_session_id(&session, with_commit(commit, content::answer(headers, meta, bytes)?)))
+    let answer = content::holding(share, content::answer(headers, meta, bytes)?);
+    Ok(with_session_id(&session, with_commit(commit, answer)))
 }
 
 /// `PUT …/files/{path}`: the body becomes the whole content, at once or not at
@@ -145,8 +149,8 @@ pub(super) async fn write(
     let visit = visit(&service, &caller, &id, &headers).await?;
     let path = session_path(&path)?;
     let only_if = content::precondition(&headers)?;
-    let _share = line.share(&caller.owner.tenant, Kind::Upload)?;
-    let spool = spooled_body(body, service.spool(), limits::FILE_BYTES_MAX).await?;
+    let room = || line.share(&caller.owner.tenant, Kind::Large);
+    let (spool, _share) = spooled_body(body, service.spool(), limits::FILE_BYTES_MAX, room).await?;
     let location = content::location(&["v1", "sessions", visit.session.id.as_str(), "files"]);
     let location = path.as_str().split('/').fold(location, |above, name| above + &content::location(&[name]));
     let put = service.put_file(&visit, path, spool, only_if).await?;

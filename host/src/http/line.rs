@@ -112,7 +112,7 @@ impl From<Full> for Problem {
     fn from(full: Full) -> Self {
         let code = match full {
             Full::Server(_) => Code::Unavailable,
-            Full::Connections(_) | Full::Streams(_) | Full::Uploads(_) => Code::RateLimited,
+            Full::Connections(_) | Full::Streams(_) | Full::Large(_) => Code::RateLimited,
         };
         Problem::new(code, full.to_string())
     }

@@ -71,11 +71,14 @@ pub fn router(service: Service) -> Router {
     let v1 = asked().merge(plain().layer(no_query)).layer(middleware::from_fn(pace::keep_sending));
     // Its body is a job's stdin, which may be silent for as long as the job runs.
     let v1 = v1.route("/run/{module}", post(run::run));
-    Router::new()
-        .nest("/v1", v1)
+    let for_anybody = Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/problems/{code}", get(problem::page))
+        .layer(middleware::from_fn(wire::no_query_of_anybody));
+    Router::new()
+        .nest("/v1", v1)
+        .merge(for_anybody)
         .fallback(unknown_address)
         .method_not_allowed_fallback(unknown_method)
         .layer(middleware::from_fn(around))

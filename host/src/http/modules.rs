@@ -90,8 +90,9 @@ pub(super) async fn upload(
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Modules)?;
     let name = module_name(&name)?;
-    let _share = line.share(&caller.owner.tenant, Kind::Upload)?;
-    let upload = spooled_body(body, service.spool(), limits::MODULE_BYTES_MAX as u64).await?;
+    let room = || line.share(&caller.owner.tenant, Kind::Large);
+    // From here on it has a place in the tenant's line before the compiler, which is shorter.
+    let (upload, _) = spooled_body(body, service.spool(), limits::MODULE_BYTES_MAX as u64, room).await?;
     let at_once =
         header_text(&headers, &content::PREFER)?.is_some_and(|prefer| content::prefers(prefer, "respond-async"));
     let answer = if at_once { Answer::AtOnce } else { Answer::WhenReady };

@@ -23,6 +23,7 @@ use crate::http::places::Share;
 use crate::http::problem::Problem;
 use crate::http::wire::Path;
 use crate::http::wire::Query;
+use crate::limits;
 use crate::model::caller::Caller;
 use crate::model::caller::Scope;
 use crate::service::Service;
@@ -48,8 +49,7 @@ pub(super) async fn stdout(
     Query(query): Query<OutputQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let share = query.follow.then(|| line.share(&caller.owner.tenant, Kind::Stream)).transpose()?;
-    answer(&service, &caller, &id, Stream::Stdout, share, &headers).await
+    answer(&service, &caller, &line, (&id, Stream::Stdout), query.follow, &headers).await
 }
 
 /// `GET …/stderr`: the bytes so far; with `?follow=true` until the end.
@@ -61,33 +61,36 @@ pub(super) async fn stderr(
     Query(query): Query<OutputQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let share = query.follow.then(|| line.share(&caller.owner.tenant, Kind::Stream)).transpose()?;
-    answer(&service, &caller, &id, Stream::Stderr, share, &headers).await
+    answer(&service, &caller, &line, (&id, Stream::Stderr), query.follow, &headers).await
 }
 
 async fn answer(
     service: &Service,
     caller: &Caller,
-    id: &str,
-    stream: Stream,
-    follow: Option<Share>,
+    line: &Line,
+    (id, stream): (&str, Stream),
+    follow: bool,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     require(caller, Scope::Submit)?;
-    let bytes = match (service.printout(&caller.owner, &job_id(id)?, stream).await?, follow) {
-        (Printout::Growing(output), Some(share)) => {
-            return Ok(([(header::CONTENT_TYPE, "application/octet-stream")], followed(output, share)).into_response());
+    let share = |kind| line.share(&caller.owner.tenant, kind);
+    let bytes = match service.printout(&caller.owner, &job_id(id)?, stream).await? {
+        Printout::Growing(output) if follow => {
+            let body = followed(output, share(Kind::Stream)?);
+            return Ok(([(header::CONTENT_TYPE, "application/octet-stream")], body).into_response());
         }
-        (Printout::Growing(output), None) => output.read_from(0, usize::MAX).to_vec(),
-        (Printout::Whole(bytes), _) => bytes,
+        Printout::Growing(output) => output.read_from(0, usize::MAX).to_vec(),
+        Printout::Whole(bytes) => bytes,
     };
+    let is_large = bytes.len() as u64 > limits::FILE_MEMORY_BYTES;
+    let share = is_large.then(|| share(Kind::Large)).transpose()?;
     let meta = content::Meta {
         size: bytes.len() as u64,
         etag: None,
         modified_at: None,
         kind: HeaderValue::from_static("application/octet-stream"),
     };
-    content::answer(headers, meta, content::Bytes::Memory(bytes))
+    Ok(content::holding(share, content::answer(headers, meta, content::Bytes::Memory(bytes))?))
 }
 
 /// The stream from its beginning, piece by piece, until nothing will come any

@@ -1,4 +1,4 @@
-//! Who may hold how many connections, streams and uploads.
+//! Who may hold how many connections, streams and large bodies.
 //!
 //! Comes in: each connection as it is accepted, and the tenant of its first
 //! request with a valid key.
@@ -40,7 +40,7 @@ struct Most {
     tenant: usize,
     /// Streams of one tenant: each holds a connection for long.
     streams: usize,
-    uploads: usize,
+    large: usize,
 }
 
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ struct Taken {
 struct Counts {
     connections: usize,
     streams: usize,
-    uploads: usize,
+    large: usize,
 }
 
 /// Why there is no place.
@@ -68,8 +68,8 @@ pub(super) enum Full {
     Server(usize),
     #[error("the tenant has {0} streams and waiting requests open, the most it may have; end one of them first")]
     Streams(usize),
-    #[error("the tenant is sending {0} uploads, the most at once; wait until one of them is done")]
-    Uploads(usize),
+    #[error("the tenant is sending or fetching {0} modules and large files, the most at once; wait until one is done")]
+    Large(usize),
 }
 
 /// What a connection holds.
@@ -80,7 +80,7 @@ pub(super) struct Place {
     tenant: Option<TenantId>,
 }
 
-/// What a stream or an upload holds while it goes on.
+/// What a stream or a large body holds while it goes on.
 #[derive(Debug)]
 pub(super) struct Share {
     places: Places,
@@ -93,8 +93,8 @@ pub(super) struct Share {
 pub(super) enum Kind {
     /// A followed output, a streaming run, or a request that waits for its job.
     Stream,
-    /// A module or file on its way in, which may lie on the disk meanwhile.
-    Upload,
+    /// A module or file on its way in, or much on its way out, which lies on the disk or in memory meanwhile.
+    Large,
 }
 
 impl Most {
@@ -107,7 +107,7 @@ impl Most {
             known,
             tenant,
             streams: limits::STREAMS_PER_TENANT_MAX.min(tenant / 2).max(1),
-            uploads: limits::UPLOADS_PER_TENANT_MAX.min(tenant / 2).max(1),
+            large: limits::LARGE_PER_TENANT_MAX.min(tenant / 2).max(1),
         }
     }
 }
@@ -136,14 +136,14 @@ impl Places {
         (Place { places: self.clone(), number, tenant: None }, gone)
     }
 
-    /// Room for one more of the tenant's streams or uploads.
+    /// Room for one more of the tenant's streams or large bodies.
     pub(super) fn share(&self, tenant: &TenantId, kind: Kind) -> Result<Share, Full> {
         let most = self.0.most;
         let mut taken = self.taken();
         let counts = taken.tenants.entry(tenant.clone()).or_default();
         let (count, limit, full) = match kind {
             Kind::Stream => (&mut counts.streams, most.streams, Full::Streams(most.streams)),
-            Kind::Upload => (&mut counts.uploads, most.uploads, Full::Uploads(most.uploads)),
+            Kind::Large => (&mut counts.large, most.large, Full::Large(most.large)),
         };
         if *count >= limit {
             return Err(full);
@@ -210,7 +210,7 @@ impl Drop for Share {
         let kind = self.kind;
         self.places.taken().give_back(&self.tenant, |counts| match kind {
             Kind::Stream => &mut counts.streams,
-            Kind::Upload => &mut counts.uploads,
+            Kind::Large => &mut counts.large,
         });
     }
 }
@@ -259,7 +259,7 @@ mod tests {
         let places = Places::new(16);
         let streams: Vec<_> = (0..2).map(|_| places.share(&tenant("a"), Kind::Stream).unwrap()).collect();
         assert_eq!(places.share(&tenant("a"), Kind::Stream).unwrap_err(), Full::Streams(2));
-        let upload = places.share(&tenant("a"), Kind::Upload).unwrap();
+        let upload = places.share(&tenant("a"), Kind::Large).unwrap();
         let mut place = places.enter().0;
         place.belongs_to(&tenant("a")).unwrap();
         drop((streams, upload, place));

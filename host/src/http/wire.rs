@@ -25,6 +25,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::clock::Timestamp;
 use crate::http::content::next_piece;
+use crate::http::places::Share;
 use crate::http::problem::Code;
 use crate::http::problem::Problem;
 use crate::limits;
@@ -97,15 +98,28 @@ pub(super) async fn whole_body(mut body: Body, bytes_max: usize) -> Result<bytes
 }
 
 /// Reads a body of at most `bytes_max` into a spool: a slow client costs no memory.
-pub(super) async fn spooled_body(mut body: Body, mut spool: SpoolWriter, bytes_max: u64) -> Result<Spool, Problem> {
-    let mut bytes = 0;
-    fits(body.size_hint().lower(), bytes_max)?;
+/// One that does not fit into memory is counted as the tenant's.
+pub(super) async fn spooled_body(
+    mut body: Body,
+    mut spool: SpoolWriter,
+    bytes_max: u64,
+    room: impl Fn() -> Result<Share, Problem>,
+) -> Result<(Spool, Option<Share>), Problem> {
+    let (mut bytes, mut share) = (body.size_hint().lower(), None);
+    fits(bytes, bytes_max)?;
+    if bytes > limits::SPOOL_MEMORY_BYTES as u64 {
+        share = Some(room()?);
+    }
+    bytes = 0;
     while let Some(piece) = next_piece(&mut body).await? {
         bytes += piece.len() as u64;
         fits(bytes, bytes_max)?;
+        if bytes > limits::SPOOL_MEMORY_BYTES as u64 && share.is_none() {
+            share = Some(room()?);
+        }
         spool.write(&piece).map_err(Refusal::from)?;
     }
-    Ok(spool.finish())
+    Ok((spool.finish(), share))
 }
 
 fn fits(bytes: u64, bytes_max: u64) -> Result<(), Problem> {
@@ -124,14 +138,25 @@ pub(super) async fn no_query(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let Some(query) = request.uri().query().filter(|query| !query.is_empty()) else {
-        return Ok(next.run(request).await);
-    };
+    let Some(problem) = query_refused(&request) else { return Ok(next.run(request).await) };
+    Caller::from_request_parts(&mut request.into_parts().0, &service).await?;
+    Err(problem)
+}
+
+/// The same where no key is needed.
+pub(super) async fn no_query_of_anybody(request: Request, next: Next) -> Result<Response, Problem> {
+    match query_refused(&request) {
+        Some(problem) => Err(problem),
+        None => Ok(next.run(request).await),
+    }
+}
+
+fn query_refused(request: &Request) -> Option<Problem> {
+    let query = request.uri().query().filter(|query| !query.is_empty())?;
     let names: Vec<&str> = query.split('&').map(|part| part.split('=').next().unwrap_or_default()).collect();
     let names: String = names.join("`, `").chars().take(REPEATED_CHARS_MAX).collect();
-    let (mut parts, _) = request.into_parts();
-    Caller::from_request_parts(&mut parts, &service).await?;
-    Err(Problem::invalid(format!("this address takes no query with {}, and `{names}` is there", parts.method)))
+    let method = request.method();
+    Some(Problem::invalid(format!("this address takes no query with {method}, and `{names}` is there")))
 }
 
 /// A refused query may be huge; the answer repeats only its beginning.
