@@ -29,7 +29,7 @@ pub const CONNECTIONS_PER_TENANT_MAX: usize = 1_024;
 pub const STREAMS_PER_TENANT_MAX: usize = 512;
 /// Modules and files of one tenant on their way in that are more than [`SPOOL_MEMORY_BYTES`], and answers of more than [`FILE_MEMORY_BYTES`]
 /// on their way out: each lies on the disk or in memory until a slow client has sent or read it.
-pub const LARGE_PER_TENANT_MAX: usize = 32;
+pub const LARGE_PER_TENANT_MAX: usize = 64;
 /// First line and headers of a request. Session keys and the like are short.
 pub const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Headers of a request; hyper takes no more.

@@ -16,7 +16,7 @@ const NEVER: u32 = 3_600_000;
 async fn impatient_in(setting: &str) -> TestServer {
     let all = ["head_timeout_ms", "body_timeout_ms", "connection_idle_ms", "write_timeout_ms"];
     let patient = all.iter().fold(TestServer::with("reply_timeout_ms", NEVER), |with, name| with.with(name, NEVER));
-    patient.with(setting, 300).start().await
+    patient.with(setting, 600).start().await
 }
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn b31_a_connection_on_which_nothing_is_asked_is_closed() {
     assert_eq!(wire.get(&server, "/v1/sessions").hear().status, 200);
     assert_eq!(wire.closed(), "");
     // A request that takes longer is not idleness.
-    let order = server.new_job(guests::SLEEP).args(["900"]).prefer("wait=60");
+    let order = server.new_job(guests::SLEEP).args(["1500"]).prefer("wait=60");
     let _ = order.answer().await.expect(200);
 }
 
@@ -59,7 +59,7 @@ async fn b31_a_body_that_stalls_is_answered_408_whatever_it_is() {
         for body in ["Content-Length: 10\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n2\r\n{"] {
             let mut wire = Wire::open(&server);
             let heard = wire.send(format!("{request} HTTP/1.1\r\nHost: x\r\n{key}{kind}{body}")).hear();
-            assert!(heard.refused(408, "request-timeout").contains("300 ms"), "{request}");
+            assert!(heard.refused(408, "request-timeout").contains("600 ms"), "{request}");
             assert!(heard.closes(), "{request}: {heard:?}");
             assert_eq!(wire.closed(), "", "{request}");
         }
@@ -103,7 +103,7 @@ async fn b31_an_answer_that_is_not_read_costs_the_connection() {
 #[tokio::test]
 async fn b31_a_followed_output_may_be_silent_but_must_be_read() {
     let server = impatient_in("write_timeout_ms").await;
-    let quiet = server.new_job(guests::SLEEP).args(["1500"]).submit().await;
+    let quiet = server.new_job(guests::SLEEP).args(["2000"]).submit().await;
     let mut wire = Wire::open(&server);
     wire.get(&server, &format!("/v1/jobs/{}/stdout?follow=true", quiet.id()));
     assert_eq!(wire.hear().status, 200, "silence is the job's, not the client's");

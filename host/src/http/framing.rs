@@ -119,7 +119,7 @@ fn request_line(line: &[u8]) -> Result<(Version, Option<&[u8]>), Fault> {
         let bytes = target.len();
         return malformed(format!("the target has {bytes} bytes, and at most {TARGET_BYTES_MAX} are allowed"));
     }
-    if !target.iter().all(u8::is_ascii_graphic) || target.contains(&b'#') {
+    if !target.iter().all(|byte| byte.is_ascii_graphic() && !b"#<>`".contains(byte)) {
         return malformed("the target holds a byte that must be percent-encoded");
     }
     if target.starts_with(b"/") {
@@ -336,6 +336,7 @@ mod tests {
             "! / HTTP/1.1",
             "GET a HTTP/1.1",
             "GET /a#b HTTP/1.1",
+            "GET /a<b HTTP/1.1",
             "GET /\u{fc} HTTP/1.1",
             "CONNECT x:1 HTTP/1.1",
             "OPTIONS * HTTP/1.1",

@@ -28,6 +28,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http_body::Frame;
 use http_body::SizeHint;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio::time::Sleep;
 use tokio::time::sleep;
@@ -66,6 +67,8 @@ pub(super) enum Late {
 pub(super) struct Pace {
     patience: Patience,
     clocks: Mutex<Clocks>,
+    /// Told of a clock that may run out before all that were looked at.
+    hurry: Notify,
 }
 
 #[derive(Debug)]
@@ -93,7 +96,7 @@ impl Pace {
             unhurried: 0,
             lingering_since: None,
         };
-        Self { patience, clocks: Mutex::new(clocks) }
+        Self { patience, clocks: Mutex::new(clocks), hurry: Notify::new() }
     }
 
     pub(super) fn patience(&self) -> Patience {
@@ -132,6 +135,7 @@ impl Pace {
 
     pub(super) fn lingers(&self) {
         self.clocks().lingering_since.get_or_insert_with(Instant::now);
+        self.hurry.notify_one();
     }
 
     /// Until the result is dropped, nobody here minds a client that does not read.
@@ -144,7 +148,7 @@ impl Pace {
     pub(super) async fn runs_out(&self) -> Late {
         // What is not waited for now cannot run out before the shortest patience has passed.
         let patience = self.patience;
-        let shortest = patience.head.min(patience.idle).min(patience.write).min(LINGER);
+        let shortest = patience.head.min(patience.idle).min(patience.write);
         loop {
             let now = Instant::now();
             let next = match self.end() {
@@ -152,7 +156,10 @@ impl Pace {
                 Some((end, _)) => end.min(now + shortest),
                 None => now + shortest,
             };
-            sleep_until(next).await;
+            tokio::select! {
+                () = sleep_until(next) => {}
+                () = self.hurry.notified() => {}
+            }
         }
     }
 
