@@ -277,3 +277,77 @@ pub(super) async fn keep_sending(line: Line, request: Request, next: Next) -> Re
     let patience = line.pace().patience().body;
     next.run(request.map(|body| fed(body, patience))).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    fn pace() -> Arc<Pace> {
+        Arc::new(Pace::new(Patience { head: seconds(10), body: seconds(30), idle: seconds(60), write: seconds(20) }))
+    }
+
+    /// Demands what runs out, and after how long from now on.
+    async fn check(pace: &Pace, late: Late, after: u64) {
+        let start = Instant::now();
+        assert_eq!((pace.runs_out().await, start.elapsed().as_secs()), (late, after));
+    }
+
+    /// Demands that nothing runs out for a long time.
+    async fn check_patient(pace: &Pace) {
+        let waited = tokio::time::timeout(seconds(3_600), pace.runs_out()).await;
+        assert!(waited.is_err(), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn b31_heads_must_end_and_be_asked_for() {
+        let pace = pace();
+        check(&pace, Late::Head, 10).await;
+        pace.request_begins();
+        check_patient(&pace).await;
+        pace.request_ends();
+        check(&pace, Late::Asking, 60).await;
+        pace.head_begins();
+        check(&pace, Late::Head, 10).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn b31_a_head_behind_a_request_waits_for_its_turn() {
+        let pace = pace();
+        pace.request_begins();
+        pace.head_begins();
+        check_patient(&pace).await;
+        pace.request_ends();
+        check(&pace, Late::Head, 10).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn b31_an_answer_must_be_read_unless_somebody_else_minds() {
+        let pace = pace();
+        pace.request_begins();
+        pace.blocked(true);
+        let unhurried = pace.unhurried();
+        check_patient(&pace).await;
+        drop(unhurried);
+        check(&pace, Late::Reading, 20).await;
+        pace.blocked(false);
+        check_patient(&pace).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_lingers_goes_soon_whatever_was_waited_for() {
+        let pace = pace();
+        pace.request_begins();
+        let watching = tokio::spawn({
+            let pace = pace.clone();
+            async move { pace.runs_out().await }
+        });
+        tokio::task::yield_now().await;
+        let start = Instant::now();
+        pace.lingers();
+        assert_eq!((watching.await.unwrap(), start.elapsed()), (Late::Leaving, LINGER));
+    }
+}
