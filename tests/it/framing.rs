@@ -127,6 +127,25 @@ async fn b32_what_rfc_9112_allows_is_served() {
 }
 
 #[tokio::test]
+async fn b32_a_refusal_before_the_end_of_a_body_says_that_the_connection_ends() {
+    let server = TestServer::start().await;
+    let put = |bytes: usize, body: &str| {
+        let mut wire = Wire::open(&server);
+        wire.send(format!("PUT /v1/modules/m HTTP/1.1\r\nHost: x\r\nContent-Length: {bytes}\r\n\r\n{body}"));
+        let heard = wire.hear();
+        let _ = heard.refused(401, "unauthorized");
+        (wire, heard)
+    };
+    let (mut wire, heard) = put(1_000_000, "begun");
+    assert!(heard.closes(), "{heard:?}");
+    let _ = wire.try_send("x".repeat(900_000));
+    assert_eq!(wire.closed(), "");
+    let (mut wire, heard) = put(5, "whole");
+    assert!(!heard.closes(), "{heard:?}");
+    assert_eq!(wire.get(&server, "/v1/sessions").hear().status, 200);
+}
+
+#[tokio::test]
 async fn b32_requests_in_one_breath_are_answered_in_order() {
     let server = TestServer::start().await;
     let key = Wire::key_of(&server);

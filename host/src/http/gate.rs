@@ -142,7 +142,12 @@ impl Gate {
             buffer.set_filled(before + ours);
             self.pace.head_begins();
         }
-        self.stage = if rest.is_over() { Stage::Head { seen: 0 } } else { Stage::Body(rest) };
+        if rest.is_over() {
+            self.pace.amid_body(false);
+            self.stage = Stage::Head { seen: 0 };
+        } else {
+            self.stage = Stage::Body(rest);
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -186,7 +191,11 @@ impl AsyncRead for Gate {
                         self.pace.head_begins();
                     }
                 }
-                Stage::HandOn { left: 0, then: Next::Body(rest) } => self.stage = Stage::Body(rest),
+                Stage::HandOn { left: 0, then: Next::Body(rest) } => {
+                    let is_here = matches!(rest, Rest::Bytes(left) if left <= self.held.len() as u64);
+                    self.pace.amid_body(!is_here);
+                    self.stage = Stage::Body(rest);
+                }
                 Stage::HandOn { left, then } => {
                     let count = self.hand_on(left, buffer);
                     self.stage = Stage::HandOn { left: left - count, then };

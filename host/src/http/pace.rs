@@ -79,6 +79,8 @@ struct Clocks {
     head_began: bool,
     /// Since when a head is awaited, or its end if it has begun.
     awaiting_since: Instant,
+    /// Whether more of a body is to come than has come.
+    amid_body: bool,
     /// Since when the client takes no byte.
     blocked_since: Option<Instant>,
     /// Answers whose reader is somebody else's concern.
@@ -92,6 +94,7 @@ impl Pace {
             under_way: 0,
             head_began: true,
             awaiting_since: Instant::now(),
+            amid_body: false,
             blocked_since: None,
             unhurried: 0,
             lingering_since: None,
@@ -126,6 +129,16 @@ impl Pace {
         let mut clocks = self.clocks();
         clocks.under_way -= 1;
         clocks.awaiting_since = Instant::now();
+    }
+
+    /// More of a request's body is to come, or it is all here.
+    pub(super) fn amid_body(&self, amid: bool) {
+        self.clocks().amid_body = amid;
+    }
+
+    /// Whether a client that is answered now is still sending.
+    pub(super) fn is_amid_body(&self) -> bool {
+        self.clocks().amid_body
     }
 
     /// The client takes no byte now, or takes some again.

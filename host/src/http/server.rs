@@ -6,11 +6,15 @@
 //! when its place is needed or its time is over. Nothing that must finish lives in
 //! a connection: jobs belong to the service.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::HeaderValue;
 use axum::http::Request;
 use axum::http::Response;
+use axum::http::header;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -70,6 +74,17 @@ pub async fn serve(listener: TcpListener, router: Router, settings: Settings, st
     }
 }
 
+/// An answer on its way out. A refusal of a body that is still coming says that the
+/// connection ends, which it does: the rest is not read, and a client that asked
+/// again on it would find it closed.
+fn answer(mut response: Response<Body>, pace: &Arc<Pace>) -> Response<Answered> {
+    let status = response.status();
+    if (status.is_client_error() || status.is_server_error()) && pace.is_amid_body() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|body| Answered::new(body, pace.clone()))
+}
+
 /// Serves one connection in a task of its own.
 fn connect(stream: TcpStream, router: &Router, patience: Patience, places: &Places, graceful: &GracefulShutdown) {
     let (place, needed) = places.enter();
@@ -83,7 +98,7 @@ fn connect(stream: TcpStream, router: &Router, patience: Patience, places: &Plac
             request.extensions_mut().insert(of_request.clone());
             request
         })
-        .map_response(move |response: Response<_>| response.map(|body| Answered::new(body, of_answer.clone())));
+        .map_response(move |response| answer(response, &of_answer));
     let mut http = http1::Builder::new();
     http.max_buf_size(HEAD_BYTES_MAX);
     let connection = http.serve_connection(TokioIo::new(Gate::new(stream, line)), TowerToHyperService::new(service));

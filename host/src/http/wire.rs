@@ -127,8 +127,7 @@ fn fits(bytes: u64, bytes_max: u64) -> Result<(), Problem> {
         return Ok(());
     }
     let detail = format!("the body has more than {bytes_max} bytes, the most that is taken here");
-    // The rest of it is not read, and the client should not wait for that.
-    Err(Problem::new(Code::PayloadTooLarge, detail).closing())
+    Err(Problem::new(Code::PayloadTooLarge, detail))
 }
 
 /// Turns away a request that asks something of an address that is asked nothing:
