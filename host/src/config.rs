@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::engine::CompileLimits;
+use crate::http::Patience;
 use crate::limits;
 use crate::model::quota::BadQuota;
 use crate::model::quota::Measure;
@@ -44,6 +45,10 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// How long a streaming run waits for a client that does not read.
     pub reply_timeout: Duration,
+    /// How long clients may keep a connection waiting.
+    pub patience: Patience,
+    /// Connections at once; by default as many as the system's open files allow.
+    pub connections_max: Option<usize>,
     /// Where working copies lie; by default in memory, if there is room.
     pub work: Option<PathBuf>,
     /// What working copies may hold together in memory.
@@ -104,6 +109,11 @@ struct Layer {
     sweep_interval_ms: Option<u64>,
     drain_timeout_ms: Option<u64>,
     reply_timeout_ms: Option<u64>,
+    head_timeout_ms: Option<u64>,
+    body_timeout_ms: Option<u64>,
+    connection_idle_ms: Option<u64>,
+    write_timeout_ms: Option<u64>,
+    connections_max: Option<u64>,
     work: Option<PathBuf>,
     work_bytes_max: Option<u64>,
     compile_memory_bytes_max: Option<u64>,
@@ -115,7 +125,7 @@ struct Layer {
 }
 
 /// The settings by name, and whether their value is a number.
-const SETTINGS: [(&str, bool); 15] = [
+const SETTINGS: [(&str, bool); 20] = [
     ("data", false),
     ("listen", false),
     (TRUE_OR_FALSE, false),
@@ -125,6 +135,11 @@ const SETTINGS: [(&str, bool); 15] = [
     ("sweep_interval_ms", true),
     ("drain_timeout_ms", true),
     ("reply_timeout_ms", true),
+    ("head_timeout_ms", true),
+    ("body_timeout_ms", true),
+    ("connection_idle_ms", true),
+    ("write_timeout_ms", true),
+    ("connections_max", true),
     ("work", false),
     ("work_bytes_max", true),
     ("compile_memory_bytes_max", true),
@@ -172,6 +187,8 @@ impl Config {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
         let compile = compile_limits(&layer)?;
         let slots = in_range("slots", layer.slots.unwrap_or(4 * cores), 1, limits::SLOTS_MAX)?;
+        let patience = patience(&layer)?;
+        let connections_max = layer.connections_max.map(|most| in_range("connections_max", most, 4, 1_000_000));
         let config = Config {
             data: flags.data.clone().or(layer.data).unwrap_or_else(|| "sessile-data".into()),
             listen: flags.listen.or(layer.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7777))),
@@ -203,6 +220,8 @@ impl Config {
                 1,
                 3_600_000,
             )?),
+            patience,
+            connections_max: connections_max.transpose()?.map(|most| most as usize),
             compile,
             quota: quota(&layer.quota, slots, cores)?,
             work: layer.work,
@@ -272,6 +291,11 @@ impl Layer {
             sweep_interval_ms: self.sweep_interval_ms.or(below.sweep_interval_ms),
             drain_timeout_ms: self.drain_timeout_ms.or(below.drain_timeout_ms),
             reply_timeout_ms: self.reply_timeout_ms.or(below.reply_timeout_ms),
+            head_timeout_ms: self.head_timeout_ms.or(below.head_timeout_ms),
+            body_timeout_ms: self.body_timeout_ms.or(below.body_timeout_ms),
+            connection_idle_ms: self.connection_idle_ms.or(below.connection_idle_ms),
+            write_timeout_ms: self.write_timeout_ms.or(below.write_timeout_ms),
+            connections_max: self.connections_max.or(below.connections_max),
             work: self.work.or(below.work),
             work_bytes_max: self.work_bytes_max.or(below.work_bytes_max),
             compile_memory_bytes_max: self.compile_memory_bytes_max.or(below.compile_memory_bytes_max),
@@ -289,6 +313,18 @@ fn quota(set: &BTreeMap<String, u64>, slots: u64, cores: u64) -> Result<Quota, B
         overrides.set(Measure::named(name)?, *value)?;
     }
     Ok(Quota::of_machine(slots, cores).with(&overrides))
+}
+
+fn patience(layer: &Layer) -> Result<Patience, ConfigError> {
+    let time = |name, set: Option<u64>, otherwise: Duration| {
+        in_range(name, set.unwrap_or(millis(otherwise)), 1, 3_600_000).map(Duration::from_millis)
+    };
+    Ok(Patience {
+        head: time("head_timeout_ms", layer.head_timeout_ms, limits::HEAD_TIMEOUT_DEFAULT)?,
+        body: time("body_timeout_ms", layer.body_timeout_ms, limits::BODY_TIMEOUT_DEFAULT)?,
+        idle: time("connection_idle_ms", layer.connection_idle_ms, limits::CONNECTION_IDLE_DEFAULT)?,
+        write: time("write_timeout_ms", layer.write_timeout_ms, limits::WRITE_TIMEOUT_DEFAULT)?,
+    })
 }
 
 fn compile_limits(layer: &Layer) -> Result<CompileLimits, ConfigError> {
@@ -321,71 +357,4 @@ fn in_range(name: &'static str, value: u64, least: u64, most: u64) -> Result<u64
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load(flags: Flags, variables: &[(&str, &str)]) -> Result<(Config, Vec<String>), ConfigError> {
-        Config::load(&flags, variables.iter().map(|(name, value)| (name.to_string(), value.to_string())))
-    }
-
-    #[track_caller]
-    fn check_refused(flags: Flags, variables: &[(&str, &str)], part: &str) {
-        let message = load(flags, variables).expect_err("it must be refused").to_string();
-        assert!(message.contains(part), "{message}");
-    }
-
-    #[test]
-    fn the_command_line_goes_before_the_environment_before_the_file() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "slots = 3\nqueue_max = 5\ndata = \"from-file\"\n").unwrap();
-        let flags = Flags { config: Some(file.path().to_owned()), data: Some("from-flag".into()), ..Flags::default() };
-        let (config, _) = load(flags, &[("SESSILE_QUEUE_MAX", "7"), ("SESSILE_DATA", "from-env")]).unwrap();
-        assert_eq!((config.slots, config.queue_max), (3, 7));
-        assert_eq!(config.data, PathBuf::from("from-flag"));
-    }
-
-    #[test]
-    fn a_wrong_setting_stops_the_start_with_its_name() {
-        check_refused(Flags::default(), &[("SESSILE_SLOTS", "many")], "`SESSILE_SLOTS`");
-        check_refused(Flags::default(), &[("SESSILE_REQUIRE_CONFINEMENT", "maybe")], "neither true nor false");
-        check_refused(Flags::default(), &[("SESSILE_SLOTS", "0")], "`slots` is 0");
-        check_refused(Flags::default(), &[("SESSILE_COMPILE_WALL_S_MAX", "0")], "`compile_wall_s_max` is 0");
-        check_refused(Flags::default(), &[("SESSILE_SWEEP_INTERVAL_MS", "5001")], "from 10 to 5000");
-        check_refused(Flags::default(), &[("SESSILE_UNKNOWN_SESSIONS", "maybe")], "`SESSILE_UNKNOWN_SESSIONS`");
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "slotz = 3\n").unwrap();
-        let flags = Flags { config: Some(file.path().to_owned()), ..Flags::default() };
-        check_refused(flags, &[], "slotz");
-    }
-
-    #[test]
-    fn r34_the_quota_is_a_table_and_variables_and_a_wrong_number_stops_the_start_with_its_name() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "[quota]\nsessions = 3\nweight = 5\n").unwrap();
-        let flags = Flags { config: Some(file.path().to_owned()), ..Flags::default() };
-        let variables = [("SESSILE_QUOTA_WEIGHT", "7"), ("SESSILE_SLOTS", "9")];
-        let (config, _) = load(flags.clone(), &variables).unwrap();
-        assert_eq!((config.quota.sessions, config.quota.weight, config.quota.running_jobs), (3, 7, 9));
-        check_refused(flags.clone(), &[("SESSILE_QUOTA_WEIGHT", "0")], "`SESSILE_QUOTA_WEIGHT`");
-        check_refused(flags.clone(), &[("SESSILE_QUOTA_WEIGHT", "many")], "is many");
-        let (_, unknown) = load(flags.clone(), &[("SESSILE_QUOTA_WIGHT", "1")]).unwrap();
-        assert_eq!(unknown, ["SESSILE_QUOTA_WIGHT"]);
-        std::fs::write(file.path(), "[quota]\nwall_ms = 3600001\n").unwrap();
-        check_refused(flags.clone(), &[], "from 1 to 3600000");
-        std::fs::write(file.path(), "[quota]\nwight = 1\n").unwrap();
-        check_refused(flags, &[], "`wight`");
-    }
-
-    #[test]
-    fn a_variable_of_another_version_is_named_and_ignored() {
-        let (_, unknown) = load(Flags::default(), &[("SESSILE_FUTURE", "1"), ("HOME", "/")]).unwrap();
-        assert_eq!(unknown, ["SESSILE_FUTURE"]);
-    }
-
-    #[test]
-    fn dev_listens_on_loopback_only() {
-        let flags = |listen: &str| Flags { dev: true, listen: Some(listen.parse().unwrap()), ..Flags::default() };
-        check_refused(flags("0.0.0.0:0"), &[], "0.0.0.0:0 is none");
-        assert!(load(flags("[::1]:0"), &[]).is_ok());
-    }
-}
+mod tests;

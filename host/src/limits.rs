@@ -17,7 +17,34 @@ pub const JSON_BYTES_MAX: usize = 1 << 20;
 pub const FILE_READS_MAX: usize = 8;
 /// Connections that wait to be accepted: a burst of clients comes at once.
 pub const BACKLOG_MAX: u32 = 1_024;
-/// How deep a job's result may nest, since every client parses it. (Requests are flat forms.)
+/// Connections at once, unless configured; fewer if the system allows few open files, of which
+/// guests and the store need the larger part.
+pub const CONNECTIONS_MAX: usize = 4_096;
+/// The share of the process's open files that connections take: one in so many.
+pub const OPEN_FILES_PER_CONNECTION: u64 = 4;
+/// Connections of one tenant: a quarter of all, so that three others find room beside it.
+pub const CONNECTIONS_PER_TENANT_MAX: usize = 1_024;
+/// Followed outputs, streaming runs and waiting requests of one tenant: the other half of its
+/// connections is for requests that are answered at once.
+pub const STREAMS_PER_TENANT_MAX: usize = 512;
+/// Modules and files of one tenant on their way in that are more than [`SPOOL_MEMORY_BYTES`], and answers of more than [`FILE_MEMORY_BYTES`]
+/// on their way out: each lies on the disk or in memory until a slow client has sent or read it.
+pub const LARGE_PER_TENANT_MAX: usize = 64;
+/// First line and headers of a request. Session keys and the like are short.
+pub const HEAD_BYTES_MAX: usize = 16 << 10;
+/// Headers of a request; hyper takes no more.
+pub const HEADERS_MAX: usize = 100;
+/// The target of a request; a path in a session has 1 KiB at most, percent-encoded 3.
+pub const TARGET_BYTES_MAX: usize = 8 << 10;
+/// How long a request's head may take to come, unless configured: it fits into a few packets.
+pub const HEAD_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// How long no byte of a request's body may come, unless configured.
+pub const BODY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// How long a connection stays open on which nothing is asked, unless configured.
+pub const CONNECTION_IDLE_DEFAULT: Duration = Duration::from_secs(60);
+/// How long a client may take no byte of its answer, unless configured.
+pub const WRITE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// How deep a JSON body of a request, or a job's result, may nest: every reader of it recurses.
 pub const JSON_DEPTH_MAX: usize = 64;
 /// A file written over HTTP, streamed through a spool file on disk.
 pub const FILE_BYTES_MAX: u64 = 1 << 30;

@@ -54,6 +54,14 @@ mod tracking;
 mod expiry;
 mod errors;
 
+// The front door and whoever comes to it.
+mod strangers;
+mod framing;
+mod bounds;
+mod patience;
+mod crowds;
+mod names;
+
 // The server as a program, and programs on the server.
 mod serving;
 mod first_key;

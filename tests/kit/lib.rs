@@ -22,6 +22,8 @@ mod answer;
 
 pub mod run;
 
+mod wire;
+
 pub mod guests;
 
 mod wait;
@@ -44,3 +46,5 @@ pub use session::NewSession;
 pub use session::Session;
 pub use session::Snapshot;
 pub use wait::until;
+pub use wire::Heard;
+pub use wire::Wire;

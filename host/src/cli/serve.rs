@@ -8,6 +8,10 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use rustix::process::Resource;
+use rustix::process::Rlimit;
+use rustix::process::getrlimit;
+use rustix::process::setrlimit;
 use serde::Serialize;
 use tokio::net::TcpSocket;
 use tokio::signal::unix::SignalKind;
@@ -162,7 +166,11 @@ async fn run(
     let address = listener.local_addr().map_err(|source| ServeError::Listen { address: config.listen, source })?;
 
     let stop = CancellationToken::new();
-    let http = tokio::spawn(http::server::serve(listener, http::router(service.clone()), stop.clone()));
+    let settings = http::server::Settings {
+        patience: config.patience,
+        connections_max: config.connections_max.unwrap_or(connections_max()),
+    };
+    let http = tokio::spawn(http::server::serve(listener, http::router(service.clone()), settings, stop.clone()));
     announce(&Ready { event: "ready", url: format!("http://{address}"), dev_key: dev_key.as_deref() })?;
 
     tokio::select! {
@@ -175,6 +183,21 @@ async fn run(
         tracing::error!(%error, "the HTTP server failed");
     }
     Ok(())
+}
+
+/// Takes all the open files that the system allows, and says how many connections
+/// fit beside what guests and the store open.
+fn connections_max() -> usize {
+    let files = getrlimit(Resource::Nofile);
+    if files.current != files.maximum {
+        let all = Rlimit { current: files.maximum, maximum: files.maximum };
+        if let Err(error) = setrlimit(Resource::Nofile, all) {
+            tracing::warn!(%error, "the limit on open files stays as it is");
+        }
+    }
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let share = usize::try_from(files / limits::OPEN_FILES_PER_CONNECTION).unwrap_or(usize::MAX);
+    share.clamp(4, limits::CONNECTIONS_MAX)
 }
 
 /// A socket with the server's address, the last one that it may have. Nobody can

@@ -8,6 +8,7 @@ use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
 
+use crate::http::line::Line;
 use crate::http::problem::Code;
 use crate::http::problem::Problem;
 use crate::http::wire::header_text;
@@ -21,12 +22,12 @@ impl FromRequestParts<Service> for Caller {
     async fn from_request_parts(parts: &mut Parts, service: &Service) -> Result<Self, Problem> {
         let header = header_text(&parts.headers, &header::AUTHORIZATION).ok().flatten();
         let key = header.and_then(bearer);
-        let caller = key.and_then(|key| service.caller_of(key));
-        let caller = caller.ok_or_else(|| {
+        let caller = key.and_then(|key| service.caller_of(key)).ok_or_else(|| {
             let detail = "send the header `Authorization: Bearer <api key>` with a valid key";
             Problem::new(Code::Unauthorized, detail)
         })?;
         service.count_request(&caller.owner.tenant)?;
+        Line::from_request_parts(parts, service).await?.belongs_to(&caller.owner.tenant)?;
         Ok(caller)
     }
 }

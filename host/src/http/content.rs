@@ -4,11 +4,11 @@
 //! `If-None-Match`, `If-Range` and single byte ranges; a request for several
 //! ranges gets the whole, as the RFC allows.
 
+use std::error::Error;
 use std::fs::File;
 use std::io::Seek as _;
 use std::io::SeekFrom;
 use std::ops::Range;
-use std::time::Duration;
 use std::time::SystemTime;
 
 use axum::body::Body;
@@ -27,6 +27,8 @@ use time::OffsetDateTime;
 use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 
+use crate::http::pace::Stalled;
+use crate::http::places::Share;
 use crate::http::problem::Code;
 use crate::http::problem::Problem;
 use crate::http::wire::header_text;
@@ -35,9 +37,6 @@ use crate::store::Tags;
 
 /// RFC 7240: how the client would like to be answered.
 pub(super) const PREFER: HeaderName = HeaderName::from_static("prefer");
-
-/// A client that sends nothing for this long has gone.
-const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What is said about some bytes.
 pub(super) struct Meta {
@@ -53,6 +52,17 @@ pub(super) enum Bytes {
     Memory(Vec<u8>),
     /// From its beginning.
     File(File),
+}
+
+/// Keeps `share` until the body is over.
+pub(super) fn holding(share: Option<Share>, response: Response) -> Response {
+    let Some(share) = share else { return response };
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _held = &share;
+            frame
+        }))
+    })
 }
 
 /// Answers a `GET` or `HEAD` with the bytes, a part of them, or the news that
@@ -181,15 +191,12 @@ pub(super) fn preference<'h>(header: &'h str, wish: &str) -> Option<&'h str> {
     })
 }
 
-/// The next piece of a body, unless the client stalls.
+/// The next piece of a body.
 pub(super) async fn next_piece(body: &mut Body) -> Result<Option<bytes::Bytes>, Problem> {
     loop {
-        let frame = tokio::time::timeout(STALL_TIMEOUT, body.frame()).await.map_err(|_| {
-            Problem::invalid(format!("no byte of the body came for {} seconds", STALL_TIMEOUT.as_secs()))
-        })?;
-        match frame {
+        match body.frame().await {
             None => return Ok(None),
-            Some(Err(_)) => return Err(Problem::invalid("the body ended before it was complete")),
+            Some(Err(error)) => return Err(broken_off(error)),
             Some(Ok(frame)) => {
                 // Trailers mean nothing to us.
                 if let Ok(bytes) = frame.into_data() {
@@ -198,6 +205,21 @@ pub(super) async fn next_piece(body: &mut Body) -> Result<Option<bytes::Bytes>, 
             }
         }
     }
+}
+
+fn broken_off(error: axum::Error) -> Problem {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+    let mut stalled = None;
+    while let Some(error) = cause {
+        stalled = stalled.or(error.downcast_ref::<Stalled>());
+        cause = error.source();
+    }
+    let problem = match stalled {
+        Some(stalled) => Problem::new(Code::RequestTimeout, stalled.to_string()),
+        None => Problem::invalid("the body ended before it was complete, or is not framed as it must be"),
+    };
+    // Where the next request would begin, nobody knows.
+    problem.closing()
 }
 
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

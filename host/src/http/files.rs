@@ -16,7 +16,9 @@ use crate::clock::Timestamp;
 use crate::http::auth::require;
 use crate::http::content;
 use crate::http::history::with_commit;
+use crate::http::line::Line;
 use crate::http::no_content;
+use crate::http::places::Kind;
 use crate::http::problem::Problem;
 use crate::http::session_keys::accepted;
 use crate::http::session_keys::visit;
@@ -28,11 +30,12 @@ use crate::http::wire::Path;
 use crate::http::wire::Query;
 use crate::http::wire::page_request;
 use crate::http::wire::rfc3339;
+use crate::http::wire::spooled_body;
+use crate::limits;
 use crate::model::caller::Caller;
 use crate::model::caller::Scope;
 use crate::model::path::SessionPath;
 use crate::service::Service;
-use crate::service::refusal::Refusal;
 use crate::store;
 use crate::store::FileEntry;
 use crate::store::Recursive;
@@ -88,10 +91,11 @@ pub(super) async fn read(
     State(service): State<Service>,
     caller: Caller,
     Path((id, path)): Path<(String, String)>,
+    line: Line,
     Query(query): Query<CommitQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    answer(&service, &caller, &id, &path, query.commit, &headers).await
+    answer(&service, &caller, &line, (&id, &path), query.commit, &headers).await
 }
 
 /// `?commit=` of a read: the commit that is looked at, the last one without it.
@@ -105,8 +109,8 @@ pub(super) struct CommitQuery {
 pub(super) async fn answer(
     service: &Service,
     caller: &Caller,
-    id: &str,
-    path: &str,
+    line: &Line,
+    (id, path): (&str, &str),
     commit: Option<u64>,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
@@ -121,11 +125,14 @@ pub(super) async fn answer(
         // What the bytes mean is known to who wrote them; a browser must not guess.
         kind: HeaderValue::from_static("application/octet-stream"),
     };
-    let bytes = match file.body {
-        store::Body::Memory(bytes) => content::Bytes::Memory(bytes),
-        store::Body::Spooled(file) => content::Bytes::File(file),
+    let (bytes, share) = match file.body {
+        store::Body::Memory(bytes) => (content::Bytes::Memory(bytes), None),
+        store::Body::Spooled(file) => {
+            (content::Bytes::File(file), Some(line.share(&caller.owner.tenant, Kind::Large)?))
+        }
     };
-    Ok(with_session_id(&session, with_commit(commit, content::answer(headers, meta, bytes)?)))
+    let answer = content::holding(share, content::answer(headers, meta, bytes)?);
+    Ok(with_session_id(&session, with_commit(commit, answer)))
 }
 
 /// `PUT …/files/{path}`: the body becomes the whole content, at once or not at
@@ -133,19 +140,17 @@ pub(super) async fn answer(
 pub(super) async fn write(
     State(service): State<Service>,
     caller: Caller,
+    line: Line,
     Path((id, path)): Path<(String, String)>,
     headers: HeaderMap,
-    mut body: Body,
+    body: Body,
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
     let visit = visit(&service, &caller, &id, &headers).await?;
     let path = session_path(&path)?;
     let only_if = content::precondition(&headers)?;
-    let mut spool = service.spool();
-    while let Some(piece) = content::next_piece(&mut body).await? {
-        spool.write(&piece).map_err(Refusal::from)?;
-    }
-    let spool = spool.finish();
+    let room = || line.share(&caller.owner.tenant, Kind::Large);
+    let (spool, _share) = spooled_body(body, service.spool(), limits::FILE_BYTES_MAX, room).await?;
     let location = content::location(&["v1", "sessions", visit.session.id.as_str(), "files"]);
     let location = path.as_str().split('/').fold(location, |above, name| above + &content::location(&[name]));
     let put = service.put_file(&visit, path, spool, only_if).await?;

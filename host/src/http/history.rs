@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::http::auth::require;
 use crate::http::files;
+use crate::http::line::Line;
 use crate::http::problem::Problem;
 use crate::http::session_keys::accepted;
 use crate::http::session_keys::shown_key;
@@ -137,10 +138,11 @@ pub(super) async fn show(
 pub(super) async fn file(
     State(service): State<Service>,
     caller: Caller,
+    line: Line,
     Path((id, number, path)): Path<(String, u64, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    files::answer(&service, &caller, &id, &path, Some(number), &headers).await
+    files::answer(&service, &caller, &line, (&id, &path), Some(number), &headers).await
 }
 
 #[derive(Deserialize)]

@@ -14,6 +14,8 @@ use crate::http::auth::require;
 use crate::http::content;
 use crate::http::job_form::JobForm;
 use crate::http::job_view::JobView;
+use crate::http::line::Line;
+use crate::http::places::Kind;
 use crate::http::problem::Problem;
 use crate::http::session_keys::shown_key;
 use crate::http::session_keys::with_key;
@@ -43,11 +45,13 @@ use crate::store::JobFilter;
 pub(super) async fn submit(
     State(service): State<Service>,
     caller: Caller,
+    line: Line,
     headers: HeaderMap,
     Json(form): Json<JobForm>,
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
     let wait = wanted_wait(&headers)?;
+    let _share = wait.map(|_| line.share(&caller.owner.tenant, Kind::Stream)).transpose()?;
     let named = header_text(&headers, &SESSION_ID)?;
     let shown = shown_key(&headers, form.session_key())?;
     let order = form.order(named, shown)?;

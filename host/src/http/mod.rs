@@ -11,6 +11,10 @@
 //! Files follow the nouns of the API, one each.
 
 pub mod server;
+mod places;
+mod gate;
+mod framing;
+mod pace;
 mod line;
 mod problem;
 mod wire;
@@ -33,6 +37,7 @@ mod run_form;
 mod admin;
 mod quotas;
 
+pub use self::pace::Patience;
 pub use self::wire::rfc3339;
 
 use axum::Router;
@@ -41,7 +46,6 @@ use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
-use axum::http::Version;
 use axum::http::header;
 use axum::middleware;
 use axum::middleware::Next;
@@ -49,6 +53,7 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use axum::routing::delete;
 use axum::routing::get;
+use axum::routing::patch;
 use axum::routing::post;
 use axum::routing::put;
 use tracing::Instrument as _;
@@ -57,52 +62,75 @@ use uuid::Uuid;
 use crate::ids::SessionId;
 use crate::service::Service;
 
+use self::line::Line;
 use self::problem::Code;
 use self::problem::Problem;
 
 /// Every address of the server; the table of contents of the API.
 pub fn router(service: Service) -> Router {
-    let v1 = Router::new()
+    let no_query = middleware::from_fn_with_state(service.clone(), wire::no_query);
+    let v1 = asked().merge(plain().layer(no_query)).layer(middleware::from_fn(pace::keep_sending));
+    // Its body is a job's stdin, which may be silent for as long as the job runs.
+    let v1 = v1.route("/run/{module}", post(run::run));
+    let for_anybody = Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/problems/{code}", get(problem::page))
+        .layer(middleware::from_fn(wire::no_query_of_anybody));
+    Router::new()
+        .nest("/v1", v1)
+        .merge(for_anybody)
+        .fallback(unknown_address)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(middleware::from_fn(around))
+        .with_state(service)
+}
+
+/// What can be asked something in its query string.
+fn asked() -> Router<Service> {
+    Router::new()
         .route("/modules", get(modules::list))
-        .route("/modules/{name}", put(modules::upload).get(modules::show).delete(modules::delete))
         .route("/modules/{name}/versions", get(modules::versions))
+        .route("/sessions", get(sessions::list))
+        .route("/sessions/{id}", get(sessions::show).delete(sessions::drop))
+        .route("/sessions/{id}/params", get(params::list))
+        .route("/sessions/{id}/params/{name}", get(params::show))
+        .route("/sessions/{id}/files", get(files::list))
+        .route("/sessions/{id}/files/{*path}", get(files::read).delete(files::delete))
+        .route("/sessions/{id}/commits", get(history::list))
+        .route("/jobs", get(jobs::list))
+        .route("/jobs/{id}/stdout", get(output::stdout))
+        .route("/jobs/{id}/stderr", get(output::stderr))
+        .route("/admin/tenants", get(admin::tenants))
+}
+
+/// What takes no query string.
+fn plain() -> Router<Service> {
+    Router::new()
+        .route("/modules/{name}", put(modules::upload).get(modules::show).delete(modules::delete))
         .route("/modules/{name}/versions/{number}", delete(modules::delete_version))
         .route("/modules/{name}/content", get(modules::content))
-        .route("/sessions", post(sessions::create).get(sessions::list))
-        .route("/sessions/{id}", get(sessions::show).patch(sessions::change).delete(sessions::drop))
-        .route("/sessions/{id}/params", get(params::list).patch(params::merge))
-        .route("/sessions/{id}/params/{name}", get(params::show).put(params::set).delete(params::remove))
-        .route("/sessions/{id}/files", get(files::list))
-        .route("/sessions/{id}/files/{*path}", get(files::read).put(files::write).delete(files::delete))
-        .route("/sessions/{id}/commits", get(history::list))
+        .route("/sessions", post(sessions::create))
+        .route("/sessions/{id}", patch(sessions::change))
+        .route("/sessions/{id}/params", patch(params::merge))
+        .route("/sessions/{id}/params/{name}", put(params::set).delete(params::remove))
+        .route("/sessions/{id}/files/{*path}", put(files::write))
         .route("/sessions/{id}/commits/{number}", get(history::show))
         .route("/sessions/{id}/commits/{number}/files/{*path}", get(history::file))
         .route("/sessions/{id}/revert", post(history::revert))
         .route("/sessions/{id}/commit", post(history::commit))
         .route("/sessions/{id}/rollback", post(history::roll_back))
-        .route("/jobs", post(jobs::submit).get(jobs::list))
+        .route("/jobs", post(jobs::submit))
         .route("/jobs/{id}", get(jobs::show))
-        .route("/jobs/{id}/stdout", get(output::stdout))
-        .route("/jobs/{id}/stderr", get(output::stderr))
         .route("/jobs/{id}/cancel", post(jobs::cancel))
-        .route("/run/{module}", post(run::run))
-        .route("/admin/tenants", post(admin::create_tenant).get(admin::tenants))
+        .route("/admin/tenants", post(admin::create_tenant))
         .route("/admin/tenants/{tenant}", get(admin::tenant).delete(admin::delete_tenant))
         .route(
             "/admin/tenants/{tenant}/quota",
             get(quotas::show).put(quotas::replace).patch(quotas::change).delete(quotas::reset),
         )
         .route("/admin/tenants/{tenant}/keys", post(admin::create_key).get(admin::keys))
-        .route("/admin/tenants/{tenant}/keys/{id}", delete(admin::delete_key));
-    Router::new()
-        .nest("/v1", v1)
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/problems/{code}", get(problem::page))
-        .fallback(unknown_address)
-        .method_not_allowed_fallback(unknown_method)
-        .layer(middleware::from_fn(around))
-        .with_state(service)
+        .route("/admin/tenants/{tenant}/keys/{id}", delete(admin::delete_key))
 }
 
 /// The process answers.
@@ -136,12 +164,12 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 async fn around(request: Request, next: Next) -> Response {
     let id = request_id(&request);
     let session = named_in_path(request.uri().path());
-    let fault = fault_of_head(&request);
+    let refusal = refused_at_the_gate(&request);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let span = tracing::info_span!("request", request_id = %id);
     let started = std::time::Instant::now();
-    let mut response = match fault {
-        Some(fault) => fault.into_response(),
+    let mut response = match refusal {
+        Some(refusal) => refusal.into_response(),
         None => next.run(request).instrument(span.clone()).await,
     };
     let ms = started.elapsed().as_millis() as u64;
@@ -161,19 +189,10 @@ async fn around(request: Request, next: Next) -> Response {
     response
 }
 
-/// The longest target of a request; a path in a session has 1 KiB at most.
-const TARGET_BYTES_MAX: usize = 8 << 10;
-
-/// What is wrong with a request whatever it asks for: two readers of it could
-/// take it for two different ones (RFC 9112), or its target is too long.
-fn fault_of_head(request: &Request) -> Option<Problem> {
-    let hosts = request.headers().get_all(header::HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
-        return Some(Problem::invalid(format!("the header `Host` is there {hosts} times, and must be there once")));
-    }
-    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
-    let long = || format!("the request's target has {target} bytes, and at most {TARGET_BYTES_MAX} are allowed");
-    (target > TARGET_BYTES_MAX).then(|| Problem::invalid(long()))
+/// The refusal of a head that did not get as far as this.
+fn refused_at_the_gate(request: &Request) -> Option<Problem> {
+    let is_one = request.method().as_str() == gate::REFUSED;
+    request.extensions().get::<Line>().filter(|_| is_one)?.refusal()
 }
 
 /// The session that an address is about, so that every answer about it names it,

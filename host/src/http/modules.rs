@@ -12,7 +12,9 @@ use serde::Serialize;
 
 use crate::http::auth::require;
 use crate::http::content;
+use crate::http::line::Line;
 use crate::http::no_content;
+use crate::http::places::Kind;
 use crate::http::problem::Problem;
 use crate::http::wire::Json;
 use crate::http::wire::ListView;
@@ -22,7 +24,7 @@ use crate::http::wire::Query;
 use crate::http::wire::header_text;
 use crate::http::wire::page_request;
 use crate::http::wire::rfc3339;
-use crate::http::wire::whole_body;
+use crate::http::wire::spooled_body;
 use crate::ids::ModuleName;
 use crate::limits;
 use crate::model::caller::Caller;
@@ -33,7 +35,6 @@ use crate::model::module::ModuleState;
 use crate::model::module::ModuleVersion;
 use crate::service::Service;
 use crate::service::modules::Answer;
-use crate::service::modules::Upload;
 use crate::service::modules::Uploaded;
 
 #[derive(Serialize)]
@@ -82,14 +83,16 @@ impl From<ModuleVersion> for ModuleView {
 pub(super) async fn upload(
     State(service): State<Service>,
     caller: Caller,
+    line: Line,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Modules)?;
     let name = module_name(&name)?;
-    let room = service.upload_room().await?;
-    let upload = Upload { bytes: whole_body(body, limits::MODULE_BYTES_MAX).await?, room };
+    let room = || line.share(&caller.owner.tenant, Kind::Large);
+    // From here on it has a place in the tenant's line before the compiler, which is shorter.
+    let (upload, _) = spooled_body(body, service.spool(), limits::MODULE_BYTES_MAX as u64, room).await?;
     let at_once =
         header_text(&headers, &content::PREFER)?.is_some_and(|prefer| content::prefers(prefer, "respond-async"));
     let answer = if at_once { Answer::AtOnce } else { Answer::WhenReady };

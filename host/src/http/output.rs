@@ -17,9 +17,13 @@ use crate::engine::Output;
 use crate::http::auth::require;
 use crate::http::content;
 use crate::http::jobs::job_id;
+use crate::http::line::Line;
+use crate::http::places::Kind;
+use crate::http::places::Share;
 use crate::http::problem::Problem;
 use crate::http::wire::Path;
 use crate::http::wire::Query;
+use crate::limits;
 use crate::model::caller::Caller;
 use crate::model::caller::Scope;
 use crate::service::Service;
@@ -40,59 +44,65 @@ pub(super) struct OutputQuery {
 pub(super) async fn stdout(
     State(service): State<Service>,
     caller: Caller,
+    line: Line,
     Path(id): Path<String>,
     Query(query): Query<OutputQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    answer(&service, &caller, &id, Stream::Stdout, query.follow, &headers).await
+    answer(&service, &caller, &line, (&id, Stream::Stdout), query.follow, &headers).await
 }
 
 /// `GET …/stderr`: the bytes so far; with `?follow=true` until the end.
 pub(super) async fn stderr(
     State(service): State<Service>,
     caller: Caller,
+    line: Line,
     Path(id): Path<String>,
     Query(query): Query<OutputQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    answer(&service, &caller, &id, Stream::Stderr, query.follow, &headers).await
+    answer(&service, &caller, &line, (&id, Stream::Stderr), query.follow, &headers).await
 }
 
 async fn answer(
     service: &Service,
     caller: &Caller,
-    id: &str,
-    stream: Stream,
+    line: &Line,
+    (id, stream): (&str, Stream),
     follow: bool,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     require(caller, Scope::Submit)?;
+    let share = |kind| line.share(&caller.owner.tenant, kind);
     let bytes = match service.printout(&caller.owner, &job_id(id)?, stream).await? {
         Printout::Growing(output) if follow => {
-            return Ok(([(header::CONTENT_TYPE, "application/octet-stream")], followed(output)).into_response());
+            let body = followed(output, share(Kind::Stream)?);
+            return Ok(([(header::CONTENT_TYPE, "application/octet-stream")], body).into_response());
         }
         Printout::Growing(output) => output.read_from(0, usize::MAX).to_vec(),
         Printout::Whole(bytes) => bytes,
     };
+    let is_large = bytes.len() as u64 > limits::FILE_MEMORY_BYTES;
+    let share = is_large.then(|| share(Kind::Large)).transpose()?;
     let meta = content::Meta {
         size: bytes.len() as u64,
         etag: None,
         modified_at: None,
         kind: HeaderValue::from_static("application/octet-stream"),
     };
-    content::answer(headers, meta, content::Bytes::Memory(bytes))
+    Ok(content::holding(share, content::answer(headers, meta, content::Bytes::Memory(bytes))?))
 }
 
 /// The stream from its beginning, piece by piece, until nothing will come any
 /// more. A slow reader holds up nobody: the bytes are kept for it anyway.
-fn followed(output: Arc<Output>) -> Body {
-    Body::from_stream(stream::unfold((output, 0), |(output, read)| async move {
+fn followed(output: Arc<Output>, share: Share) -> Body {
+    Body::from_stream(stream::unfold((output, share, 0), |(output, share, read)| async move {
         output.changed(read).await;
         let piece: Bytes = output.read_from(read, PIECE_BYTES_MAX);
         if piece.is_empty() {
             return None;
         }
         let read = read + piece.len();
-        Some((Ok::<_, std::convert::Infallible>(piece), (output, read)))
+        Some((Ok::<_, std::convert::Infallible>(piece), (output, share, read)))
     }))
 }

@@ -7,10 +7,11 @@
 //! failed. A client that hangs up drops what is made here, and that is how the
 //! service learns of it (R31).
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::Request;
 use axum::extract::State;
-use axum::http::Extensions;
 use axum::http::HeaderMap;
 use axum::http::HeaderName;
 use axum::http::HeaderValue;
@@ -29,6 +30,10 @@ use crate::http::auth::require;
 use crate::http::content::next_piece;
 use crate::http::line::Line;
 use crate::http::line::Watched;
+use crate::http::pace::Unhurried;
+use crate::http::pace::fed;
+use crate::http::places::Kind;
+use crate::http::places::Share;
 use crate::http::problem::Code;
 use crate::http::problem::EndedJob;
 use crate::http::problem::Problem;
@@ -60,26 +65,28 @@ const JOB_OUTCOME: HeaderName = HeaderName::from_static("job-outcome");
 pub(super) async fn run(
     State(service): State<Service>,
     caller: Caller,
+    line: Line,
     Path(module): Path<String>,
     Query(query): Query<Vec<(String, String)>>,
     request: Request,
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
-    let (Parts { version, headers, extensions, .. }, body) = request.into_parts();
+    let (Parts { version, headers, .. }, body) = request.into_parts();
     if headers.contains_key(JOB_ID) {
         let detail = "the server chooses the id of a streaming run, since its input cannot be compared with an earlier request's; send no `Job-Id`";
         return Err(Problem::invalid(detail));
     }
     let mut order = run_form::order(module, query, header_text(&headers, &SESSION_ID)?)?;
     order.session_key = shown_key(&headers, None)?;
+    let held = Held { _share: line.share(&caller.owner.tenant, Kind::Stream)?, _unhurried: line.pace().unhurried() };
     // A request that has come in whole needs no watching: the connection reads on then, and
     // sees the client go.
-    let line = if body.is_end_stream() { None } else { Some(watched(&extensions)?) };
+    let watched = if body.is_end_stream() { None } else { Some(watch(&line)?) };
     let run = service.run(&caller.owner, order).await?;
     let StreamingRun { id, session, next_key, stdin, mut answer } = run;
-    match line {
-        Some(line) => {
-            tokio::spawn(send_stdin(body, stdin, line));
+    match watched {
+        Some(watched) => {
+            tokio::spawn(send_stdin(body, stdin, watched, line.pace().patience().body));
         }
         None => stdin.finish(),
     }
@@ -87,7 +94,7 @@ pub(super) async fn run(
     let session_active = answer.session_active();
     let mut response = match first {
         Part::End(Some(Outcome::Succeeded)) | Part::Stdout(_) => {
-            begun(first, answer, takes_trailers(version, &headers))
+            begun(first, answer, takes_trailers(version, &headers), held)
         }
         Part::End(ended) => failed(&id, ended).into_response(),
     };
@@ -101,11 +108,18 @@ pub(super) async fn run(
     Ok(with_key(next_key.as_ref(), response))
 }
 
-fn watched(extensions: &Extensions) -> Result<Watched, Problem> {
-    extensions.get::<Line>().ok_or_else(no_line)?.watch().map_err(|error| {
+fn watch(line: &Line) -> Result<Watched, Problem> {
+    line.watch().map_err(|error| {
         tracing::warn!(%error, "a connection cannot be watched");
         no_line()
     })
+}
+
+/// What a streaming run holds as long as its answer goes on.
+struct Held {
+    _share: Share,
+    /// Whether the client reads is decided by the run (R30), not by the connection.
+    _unhurried: Unhurried,
 }
 
 /// A streaming run whose client cannot be watched might outlive it.
@@ -114,7 +128,7 @@ fn no_line() -> Problem {
 }
 
 /// Hands the request body on to the guest, as fast as the guest reads.
-async fn send_stdin(mut body: Body, stdin: StdinWriter, line: Watched) {
+async fn send_stdin(mut body: Body, stdin: StdinWriter, line: Watched, patience: Duration) {
     loop {
         let frame = tokio::select! {
             frame = body.frame() => frame,
@@ -138,7 +152,7 @@ async fn send_stdin(mut body: Body, stdin: StdinWriter, line: Watched) {
         }
     }
     stdin.finish();
-    discard(body).await;
+    discard(fed(body, patience)).await;
 }
 
 /// Reads what the guest left of a request body, within bounds: many clients
@@ -154,15 +168,15 @@ async fn discard(mut body: Body) {
 }
 
 /// The answer of a job that has printed something, or succeeded in silence.
-fn begun(first: Part, answer: Answer, takes_trailers: bool) -> Response {
-    let parts = stream::unfold(Some((Some(first), answer)), move |state| async move {
-        let (first, mut answer) = state?;
+fn begun(first: Part, answer: Answer, takes_trailers: bool, held: Held) -> Response {
+    let parts = stream::unfold(Some((Some(first), answer, held)), move |state| async move {
+        let (first, mut answer, held) = state?;
         let part = match first {
             Some(part) => part,
             None => answer.next().await,
         };
         let outcome = match part {
-            Part::Stdout(bytes) => return Some((Ok(Frame::data(bytes)), Some((None, answer)))),
+            Part::Stdout(bytes) => return Some((Ok(Frame::data(bytes)), Some((None, answer, held)))),
             Part::End(outcome) => outcome,
         };
         if !takes_trailers && outcome != Some(Outcome::Succeeded) {

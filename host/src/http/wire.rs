@@ -8,12 +8,15 @@ use axum::body::Body;
 use axum::extract::FromRequest;
 use axum::extract::FromRequestParts;
 use axum::extract::Request;
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::HeaderName;
 use axum::http::header;
 use axum::http::request::Parts;
+use axum::middleware::Next;
 use axum::response::IntoResponse;
 use axum::response::Response;
+use http_body::Body as _;
 use serde::Deserialize;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,11 +25,18 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::clock::Timestamp;
 use crate::http::content::next_piece;
+use crate::http::places::Share;
 use crate::http::problem::Code;
 use crate::http::problem::Problem;
 use crate::limits;
+use crate::model::caller::Caller;
+use crate::model::nesting;
+use crate::service::Service;
+use crate::service::refusal::Refusal;
 use crate::store::Page;
 use crate::store::PageOf;
+use crate::store::Spool;
+use crate::store::SpoolWriter;
 
 /// A JSON body: `application/json`, bounded, without unknown fields.
 pub(super) struct Json<T>(pub(super) T);
@@ -41,6 +51,13 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             return Err(Problem::new(Code::UnsupportedMediaType, detail));
         }
         let bytes = whole_body(request.into_body(), limits::JSON_BYTES_MAX).await?;
+        // First, so that no parser of ours ever recurses deeper.
+        let depth = nesting::depth(&bytes);
+        if depth > limits::JSON_DEPTH_MAX {
+            let most = limits::JSON_DEPTH_MAX;
+            let detail = format!("the JSON body nests {depth} levels deep, and at most {most} are allowed");
+            return Err(Problem::invalid(detail));
+        }
         if !bytes.trim_ascii_start().starts_with(b"{") {
             // Serde would read an array as the fields in their order.
             return Err(Problem::invalid("the JSON body is wrong: it must be an object"));
@@ -72,15 +89,77 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// Reads a body of at most `bytes_max` into memory.
 pub(super) async fn whole_body(mut body: Body, bytes_max: usize) -> Result<bytes::Bytes, Problem> {
     let mut whole = bytes::BytesMut::new();
+    fits(body.size_hint().lower(), bytes_max as u64)?;
     while let Some(piece) = next_piece(&mut body).await? {
-        if whole.len() + piece.len() > bytes_max {
-            let detail = format!("the body has more than {bytes_max} bytes, the most that is taken here");
-            return Err(Problem::new(Code::PayloadTooLarge, detail));
-        }
+        fits(whole.len() as u64 + piece.len() as u64, bytes_max as u64)?;
         whole.extend_from_slice(&piece);
     }
     Ok(whole.freeze())
 }
+
+/// Reads a body of at most `bytes_max` into a spool: a slow client costs no memory.
+/// One that does not fit into memory is counted as the tenant's.
+pub(super) async fn spooled_body(
+    mut body: Body,
+    mut spool: SpoolWriter,
+    bytes_max: u64,
+    room: impl Fn() -> Result<Share, Problem>,
+) -> Result<(Spool, Option<Share>), Problem> {
+    let (mut bytes, mut share) = (body.size_hint().lower(), None);
+    fits(bytes, bytes_max)?;
+    if bytes > limits::SPOOL_MEMORY_BYTES as u64 {
+        share = Some(room()?);
+    }
+    bytes = 0;
+    while let Some(piece) = next_piece(&mut body).await? {
+        bytes += piece.len() as u64;
+        fits(bytes, bytes_max)?;
+        if bytes > limits::SPOOL_MEMORY_BYTES as u64 && share.is_none() {
+            share = Some(room()?);
+        }
+        spool.write(&piece).map_err(Refusal::from)?;
+    }
+    Ok((spool.finish(), share))
+}
+
+fn fits(bytes: u64, bytes_max: u64) -> Result<(), Problem> {
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    let detail = format!("the body has more than {bytes_max} bytes, the most that is taken here");
+    Err(Problem::new(Code::PayloadTooLarge, detail))
+}
+
+/// Turns away a request that asks something of an address that is asked nothing:
+/// what is ignored here would be believed to be in force. Only who has a key is told so.
+pub(super) async fn no_query(
+    State(service): State<Service>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let Some(problem) = query_refused(&request) else { return Ok(next.run(request).await) };
+    Caller::from_request_parts(&mut request.into_parts().0, &service).await?;
+    Err(problem)
+}
+
+/// The same where no key is needed.
+pub(super) async fn no_query_of_anybody(request: Request, next: Next) -> Result<Response, Problem> {
+    match query_refused(&request) {
+        Some(problem) => Err(problem),
+        None => Ok(next.run(request).await),
+    }
+}
+
+fn query_refused(request: &Request) -> Option<Problem> {
+    let query = request.uri().query().filter(|query| !query.is_empty())?;
+    let names: Vec<&str> = query.split('&').map(|part| part.split('=').next().unwrap_or_default()).collect();
+    let names: String = names.join("`, `").chars().take(REPEATED_CHARS_MAX).collect();
+    let method = request.method();
+    Some(Problem::invalid(format!("this address takes no query with {method}, and `{names}` is there")))
+}
+
+/// A refused query may be huge; the answer repeats only its beginning.
+const REPEATED_CHARS_MAX: usize = 200;
 
 /// A query string without unknown names.
 pub(super) struct Query<T>(pub(super) T);
@@ -90,8 +169,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         axum::extract::Query::try_from_uri(&parts.uri).map(|query| Query(query.0)).map_err(|error| {
-            // A refused query may be huge; the answer repeats only its beginning.
-            let query: String = parts.uri.query().unwrap_or("").chars().take(200).collect();
+            let query: String = parts.uri.query().unwrap_or("").chars().take(REPEATED_CHARS_MAX).collect();
             Problem::invalid(format!("the query string `{query}` is wrong: {}", deepest(&error)))
         })
     }

@@ -22,3 +22,4 @@ pub mod rolling_key;
 pub mod job;
 pub mod stage;
 pub mod outcome;
+pub mod nesting;

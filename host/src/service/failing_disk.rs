@@ -31,7 +31,6 @@ use crate::service::Service;
 use crate::service::Settings;
 use crate::service::jobs::JobOrder;
 use crate::service::modules::Answer;
-use crate::service::modules::Upload;
 use crate::service::refusal::Refusal;
 use crate::service::sessions::NewLimits;
 use crate::service::sessions::SessionOrder;
@@ -78,8 +77,9 @@ async fn prepared(home: &TempDir) -> Service {
     let service = start(home).await;
     service.create_tenant(owner().tenant).await.unwrap();
     let wasm = wat::parse_str(GUEST).unwrap();
-    let upload = Upload { bytes: wasm.into(), room: service.upload_room().await.unwrap() };
-    service.upload(&owner(), "noop".parse().unwrap(), upload, Answer::WhenReady).await.unwrap();
+    let mut spool = service.spool();
+    spool.write(&wasm).unwrap();
+    service.upload(&owner(), "noop".parse().unwrap(), spool.finish(), Answer::WhenReady).await.unwrap();
     let session = SessionOrder {
         id: Some("s".parse().unwrap()),
         queue: QueueMode::Wait,

@@ -9,7 +9,6 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use bytes::Bytes;
-use tokio::sync::SemaphorePermit;
 
 use crate::engine::CompileOrder;
 use crate::engine::Program;
@@ -30,6 +29,7 @@ use crate::store::Added;
 use crate::store::NewVersion;
 use crate::store::Page;
 use crate::store::PageOf;
+use crate::store::Spool;
 use crate::store::StoreError;
 
 /// What became of an upload.
@@ -44,12 +44,6 @@ pub enum Uploaded {
 }
 
 /// A module's bytes on their way in.
-pub struct Upload<'s> {
-    pub bytes: Bytes,
-    /// The right to hold them in memory.
-    pub room: SemaphorePermit<'s>,
-}
-
 /// Whether an upload is answered when it is compiled, or before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -87,17 +81,12 @@ impl Programs {
 }
 
 impl Service {
-    /// Waits for room to hold the bytes of one more upload in memory.
-    pub async fn upload_room(&self) -> Result<SemaphorePermit<'_>, Refusal> {
-        self.inner.uploads.acquire().await.map_err(|_| Refusal::Internal)
-    }
-
     /// Takes in the bytes of a module as a new version of `name`.
     pub async fn upload(
         &self,
         owner: &Owner,
         name: ModuleName,
-        upload: Upload<'_>,
+        upload: Spool,
         answer: Answer,
     ) -> Result<Uploaded, Refusal> {
         // Before anything is kept of it, so that nothing of a refused one is.
@@ -126,8 +115,10 @@ impl Service {
 
     /// Looks at a module and records it. Its bytes are out of memory when this
     /// returns, since it may wait long for a compiler then.
-    async fn take_in(&self, owner: &Owner, name: ModuleName, upload: Upload<'_>) -> Result<Added, Refusal> {
-        let Upload { bytes, room: _room } = upload;
+    async fn take_in(&self, owner: &Owner, name: ModuleName, upload: Spool) -> Result<Added, Refusal> {
+        // Only now, when all of it is here: a client that sends slowly holds up nobody.
+        let _room = self.inner.uploads.acquire().await.map_err(|_| Refusal::Internal)?;
+        let bytes = Bytes::from(blocking(move || upload.whole()).await??);
         let digest = Digest::of(&bytes);
         let size_bytes = bytes.len() as u64;
         let engine = self.inner.engine.clone();

@@ -88,6 +88,18 @@ impl Spool {
         self.content.size
     }
 
+    /// All of it, in memory. Blocks.
+    pub fn whole(self) -> Result<Vec<u8>, StoreError> {
+        match self.held {
+            Held::Memory(bytes) => Ok(bytes),
+            Held::File(file) => {
+                let mut bytes = vec![0; usize::try_from(self.content.size).unwrap_or(usize::MAX)];
+                file.read_exact_at(&mut bytes, 0).map_err(StoreError::io("read an upload"))?;
+                Ok(bytes)
+            }
+        }
+    }
+
     pub(super) fn content(&self) -> &Content {
         &self.content
     }

@@ -3,11 +3,12 @@
 use serde::de::IgnoredAny;
 
 use crate::limits::JSON_DEPTH_MAX;
+use crate::model::nesting;
 
 /// Says what is wrong with `text`, if anything.
 pub(super) fn check(text: &str) -> Result<(), String> {
     // First, so that no parser of ours or of a client's ever recurses deeper.
-    let depth = depth(text);
+    let depth = nesting::depth(text.as_bytes());
     if depth > JSON_DEPTH_MAX {
         return Err(format!("the result nests {depth} levels deep, and at most {JSON_DEPTH_MAX} are allowed"));
     }
@@ -15,28 +16,6 @@ pub(super) fn check(text: &str) -> Result<(), String> {
         Ok(IgnoredAny) => Ok(()),
         Err(error) => Err(format!("the result is not JSON: {error}")),
     }
-}
-
-/// How deep brackets nest outside strings. Exact for JSON; for anything else
-/// the parser has the last word.
-fn depth(text: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    let (mut in_string, mut escaped) = (false, false);
-    for byte in text.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
-            b'[' | b'{' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
 }
 
 #[cfg(test)]
