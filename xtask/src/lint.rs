@@ -7,13 +7,16 @@ use crate::setup;
 use crate::tell;
 
 const GUESTS: &str = "tests/guests/Cargo.toml";
+const FUZZ: &str = "fuzz/Cargo.toml";
 
 /// Formatting and clippy for the house and its hostile guests, and the rules
 /// about dependencies.
 pub(crate) fn lint() -> anyhow::Result<()> {
     setup::setup()?;
     run::run(run::cargo().args(["fmt", "--all", "--check"]))?;
-    run::run(run::cargo().args(["fmt", "--manifest-path", GUESTS, "--check"]))?;
+    for apart in [GUESTS, FUZZ] {
+        run::run(run::cargo().args(["fmt", "--manifest-path", apart, "--check"]))?;
+    }
     run::run(run::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     for target in ["wasm32-wasip1", "wasm32-wasip2"] {
         let mut clippy = run::cargo();

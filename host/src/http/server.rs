@@ -34,8 +34,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// for a short while.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let graceful = GracefulShutdown::new();
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
+    let http = rules();
     loop {
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -67,4 +66,11 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
     if tokio::time::timeout(GOODBYE_TIMEOUT, graceful.shutdown()).await.is_err() {
         tracing::info!("some connections were still open at the end");
     }
+}
+
+/// What holds for each connection.
+pub(super) fn rules() -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
+    http
 }
