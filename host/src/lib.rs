@@ -8,6 +8,8 @@ pub mod ids;
 pub mod limits;
 pub mod clock;
 pub mod confinement;
+#[cfg(any(fuzzing, test))]
+mod feed;
 pub mod model;
 pub mod queue;
 pub mod engine;
@@ -16,3 +18,5 @@ pub mod service;
 pub mod http;
 pub mod config;
 pub mod cli;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;

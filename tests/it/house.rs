@@ -28,7 +28,7 @@ fn root() -> PathBuf {
 fn sources() -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut folders: Vec<PathBuf> =
-        ["host", "guest-sdk", "examples", "tests", "xtask"].map(|name| root().join(name)).into();
+        ["host", "guest-sdk", "examples", "tests", "xtask", "fuzz"].map(|name| root().join(name)).into();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();

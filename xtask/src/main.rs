@@ -13,6 +13,7 @@ mod setup;
 mod test;
 mod lint;
 mod crash;
+mod fuzz;
 mod server;
 mod demo;
 mod bench;
@@ -28,6 +29,8 @@ cargo xtask <word>
   test               run everything: unit tests, doc tests, one test per promise
   lint               formatting, clippy and cargo deny
   crash [--rounds N] kill the server under load N times (100 unless told)
+  fuzz [--minutes N] [TARGET]
+                     look for bytes that break a promise, on nightly, with cargo-fuzz; see docs/fuzzing.md
   bench [GROUP…]     compare what things cost, in release builds on this machine; see BENCH.md
   setup              add the wasm targets to the toolchain; demo and test do it themselves
 ";
@@ -51,6 +54,10 @@ fn obey(words: &[&str]) -> anyhow::Result<()> {
         ["lint"] => lint::lint(),
         ["crash"] => crash::crash(crash::ROUNDS),
         ["crash", "--rounds", rounds] => crash::crash(crash::parse(rounds)?),
+        ["fuzz"] => fuzz::fuzz(fuzz::MINUTES, None),
+        ["fuzz", "--minutes", minutes] => fuzz::fuzz(fuzz::parse(minutes)?, None),
+        ["fuzz", "--minutes", minutes, target] => fuzz::fuzz(fuzz::parse(minutes)?, Some(target)),
+        ["fuzz", target] => fuzz::fuzz(fuzz::MINUTES, Some(target)),
         ["demo"] => demo::demo(),
         ["bench", groups @ ..] => bench::bench(groups),
         [] | ["help" | "--help" | "-h"] => {

@@ -28,6 +28,8 @@ mod time;
 mod guard;
 mod imports;
 
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod tests;
 

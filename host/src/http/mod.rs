@@ -36,6 +36,8 @@ mod run;
 mod run_form;
 mod admin;
 mod quotas;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 
 pub use self::pace::Patience;
 pub use self::wire::rfc3339;

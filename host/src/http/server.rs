@@ -86,7 +86,13 @@ fn answer(mut response: Response<Body>, pace: &Arc<Pace>) -> Response<Answered> 
 }
 
 /// Serves one connection in a task of its own.
-fn connect(stream: TcpStream, router: &Router, patience: Patience, places: &Places, graceful: &GracefulShutdown) {
+pub(super) fn connect(
+    stream: TcpStream,
+    router: &Router,
+    patience: Patience,
+    places: &Places,
+    graceful: &GracefulShutdown,
+) {
     let (place, needed) = places.enter();
     let line = Line::of(&stream, Pace::new(patience), place);
     let pace = line.pace().clone();

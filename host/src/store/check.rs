@@ -10,6 +10,7 @@
 
 mod database;
 mod files;
+mod records;
 mod rules;
 
 use std::fmt;

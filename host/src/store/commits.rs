@@ -211,7 +211,7 @@ fn param_change((name, [old, new]): (String, [bool; 2])) -> Option<ParamChange> 
 }
 
 /// A row of `session_commit`.
-fn commit(row: &Row<'_>) -> Result<Commit, StoreError> {
+pub(super) fn commit(row: &Row<'_>) -> Result<Commit, StoreError> {
     let job: Option<String> = row.get("job")?;
     Ok(Commit {
         number: rows::number(row, "number")?,

@@ -78,7 +78,7 @@ impl Store {
     }
 }
 
-fn key(row: &Row<'_>) -> Result<Key, StoreError> {
+pub(super) fn key(row: &Row<'_>) -> Result<Key, StoreError> {
     let scopes: String = row.get("scopes")?;
     let scopes = scopes.split_whitespace().map(str::parse).collect::<Result<_, _>>();
     Ok(Key {

@@ -63,6 +63,8 @@ mod check;
 mod archive;
 mod backup;
 mod restore;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 pub(crate) mod tests;
 

@@ -108,6 +108,6 @@ fn delete(
     Ok((keys, collector.look_at_all(db, digests)?))
 }
 
-fn tenant(row: &Row<'_>) -> Result<Tenant, StoreError> {
+pub(super) fn tenant(row: &Row<'_>) -> Result<Tenant, StoreError> {
     Ok(Tenant { name: rows::parsed(row, "name")?, created_at: rows::moment(row, "created_at")? })
 }

@@ -54,7 +54,7 @@ impl Tip {
     }
 }
 
-fn tip(row: &Row<'_>) -> Result<Tip, StoreError> {
+pub(super) fn tip(row: &Row<'_>) -> Result<Tip, StoreError> {
     Ok(Tip {
         step: row.get("step")?,
         tree_version: row.get("tree_version")?,

@@ -19,7 +19,11 @@ mod p1_write;
 mod p1_poll;
 mod p2;
 mod p2_stream;
+#[cfg(any(fuzzing, test))]
+mod fuzzing;
 
+#[cfg(any(fuzzing, test))]
+pub use self::fuzzing::paths;
 pub(super) use self::journal::Journal;
 pub(super) use self::p1::P1Guard;
 pub(super) use self::p2::GuardedFilesystem;

@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use crate::limits::CHUNK_BYTES;
 use crate::model::quota::Quota;
 use crate::store::check::Faults;
+use crate::store::check::records;
 use crate::store::check::rules;
 use crate::store::chunks;
 use crate::store::error::StoreError;
@@ -57,6 +58,7 @@ fn look(db: &Connection, faults: &mut Faults) -> Result<bool, StoreError> {
     shares(db, faults)?;
     // A number that no quota can have, which the next start would trip over, is `Broken`.
     Quotas::load(db, Quota::of_machine(1, 1))?;
+    records::check(db)?;
     rules::all().try_for_each(|(sql, sentence)| rule(db, sql, sentence, faults))?;
     Ok(true)
 }

@@ -14,6 +14,7 @@ mod image;
 mod load;
 mod vfs;
 
+pub(crate) use self::dice::Dice;
 pub(crate) use self::disk::Disk;
 pub(crate) use self::disk::Fault;
 pub(crate) use self::disk::Lasts;

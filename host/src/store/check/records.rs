@@ -1,0 +1,85 @@
+//! Each record, read as a server reads it.
+//!
+//! Promise: a store in which nothing was found does not trip a server over a value
+//! that it cannot read, at its start or later. The first such value ends the look:
+//! it is told as [`StoreError::Broken`], and what else depends on it is not asked.
+
+use rusqlite::Connection;
+use rusqlite::Row;
+
+use crate::ids::TenantId;
+use crate::model::params::check_name;
+use crate::store::commits;
+use crate::store::error::StoreError;
+use crate::store::job_rows;
+use crate::store::keys;
+use crate::store::modules;
+use crate::store::nodes;
+use crate::store::rows;
+use crate::store::sessions;
+use crate::store::tenants;
+use crate::store::tip;
+
+pub(super) fn check(db: &Connection) -> Result<(), StoreError> {
+    each(db, "SELECT * FROM tenant", |row| tenants::tenant(row).map(drop))?;
+    each(db, "SELECT * FROM api_key", |row| keys::key(row).map(drop))?;
+    each(db, "SELECT * FROM module_version", |row| {
+        let _: TenantId = rows::parsed(row, "tenant")?;
+        modules::module_version(row).map(drop)
+    })?;
+    each(db, "SELECT * FROM session", |row| {
+        tip::tip(row)?;
+        sessions::session(row).map(drop)
+    })?;
+    each(db, "SELECT * FROM session_commit", |row| commits::commit(row).map(drop))?;
+    each(db, "SELECT * FROM node", |row| nodes::node(row).map(drop))?;
+    each(db, "SELECT name, value FROM param", |row| {
+        let (name, _): (String, String) = (row.get("name")?, row.get("value")?);
+        check_name(&name).map_err(|bad| StoreError::Broken(bad.to_string()))
+    })?;
+    each(db, "SELECT * FROM job", |row| job_rows::job(db, row).map(drop))?;
+    each(db, "SELECT * FROM job WHERE ended_at IS NULL", |row| job_rows::accepted(db, row).map(drop))?;
+    each(db, "SELECT bytes FROM job_output", |row| {
+        Ok(row.get_ref("bytes")?.as_blob().map(drop).map_err(rusqlite::Error::from)?)
+    })
+}
+
+/// One after the other, however many there are.
+fn each(
+    db: &Connection,
+    sql: &str,
+    mut read: impl FnMut(&Row<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut query = db.prepare(sql)?;
+    let mut found = query.query([])?;
+    while let Some(row) = found.next()? {
+        read(row)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema;
+
+    #[track_caller]
+    fn expect(row: &str, fault: &str) {
+        let db = Connection::open_in_memory().unwrap();
+        schema::make_tables(&db).unwrap();
+        db.execute_batch(row).unwrap();
+        let found = check(&db).err().map_or("nothing".to_owned(), |error| error.to_string());
+        assert!(found.contains(fault), "{row}: {found}");
+    }
+
+    #[test]
+    fn a_value_that_a_server_cannot_read_is_found() {
+        expect("INSERT INTO session_commit VALUES (1, 0, 0, 'created', NULL, 0, 0, 0)", "nothing");
+        expect(
+            "INSERT INTO session_commit VALUES (1, 0, 0, 'magic', NULL, 0, 0, 0)",
+            "cannot read: `magic` in column cause",
+        );
+        expect("INSERT INTO tenant VALUES ('a b', 0, 0, 0, 0, 0)", "cannot read: `a b` is not a tenant name");
+        expect("INSERT INTO param VALUES (1, char(7), 0, 0, '')", "cannot read: a parameter's name");
+    }
+}
