@@ -54,9 +54,14 @@ const CALLS_MAX: usize = 100;
 struct Caller {
     engine: wasmtime::Engine,
     module: InstancePre<state::JobState>,
-    /// The types of the arguments, and how many results there are.
-    functions: Vec<(Vec<ValType>, usize)>,
+    functions: Vec<Function>,
     runtime: Mutex<tokio::runtime::Runtime>,
+}
+
+/// What one export takes and gives.
+struct Function {
+    params: Vec<ValType>,
+    results: usize,
 }
 
 static CALLER: LazyLock<Caller> = LazyLock::new(|| Caller::new().expect("the engine that the server has"));
@@ -77,7 +82,7 @@ impl Caller {
 fn calling_all(
     engine: &wasmtime::Engine,
     linker: &wasmtime::Linker<state::JobState>,
-) -> wasmtime::Result<(String, Vec<(Vec<ValType>, usize)>)> {
+) -> wasmtime::Result<(String, Vec<Function>)> {
     let room = Room::new();
     let mut store = Store::new(engine, state::JobState::new(room.order(), Instant::now())?);
     let linked: Vec<_> = linker.iter(&mut store).map(|(module, name, what)| (module, name, what.into_func())).collect();
@@ -91,7 +96,7 @@ fn calling_all(
         let args: String = (0..params.len()).map(|at| format!("(local.get {at})")).collect();
         imported += &format!("(import \"{module}\" \"{name}\" (func $f{number} {kind}))");
         exported += &format!("(func (export \"f{number}\") {kind} (call $f{number} {args}))");
-        functions.push((params, results.len()));
+        functions.push(Function { params, results: results.len() });
     }
     Ok((format!("(module {imported} (memory (export \"memory\") 2) {exported})"), functions))
 }
@@ -211,7 +216,7 @@ async fn call_all(caller: &Caller, store: &mut Store<state::JobState>, mut feed:
     for _ in 0..CALLS_MAX {
         // One number more than there are functions: the guest writes to its memory.
         let Some(number) = feed.choice(caller.functions.len() + 1) else { break };
-        let Some((params, results)) = caller.functions.get(number) else {
+        let Some(Function { params, results }) = caller.functions.get(number) else {
             let at = feed.choice(0x1_0000).unwrap_or_default();
             memory.write(&mut *store, at, feed.piece().unwrap_or_default())?;
             continue;
