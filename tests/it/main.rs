@@ -32,6 +32,7 @@ mod crash;
 mod cancelling;
 mod limits;
 mod liveness;
+mod sins;
 mod quotas;
 
 // What a guest can reach.
