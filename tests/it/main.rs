@@ -31,6 +31,7 @@ mod crash;
 // The end of a job that does not come by itself.
 mod cancelling;
 mod limits;
+mod one_job;
 mod liveness;
 mod sins;
 mod quotas;

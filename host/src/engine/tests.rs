@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use self::alone::Alone;
 use super::*;
 use crate::ids::SessionId;
+use crate::limits::OPEN_FILES_MAX;
 use crate::model::job::Inputs;
 use crate::model::job::JobLimits;
 use crate::model::module::ModuleKind;
@@ -64,7 +65,7 @@ const NOSPC: i32 = 51;
 const NOTSUP: i32 = 58;
 
 fn engine() -> Engine {
-    Engine::start(EngineConfig { seats: 1, compile: CompileLimits::default() }).unwrap()
+    Engine::start(EngineConfig { seats: 1, open_files_max: OPEN_FILES_MAX, compile: CompileLimits::default() }).unwrap()
 }
 
 /// A server's engine, a session's directory and a job's limits.

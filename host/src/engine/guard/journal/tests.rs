@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::limits::DEPTH_MAX;
+use crate::limits::OPEN_FILES_MAX;
 use crate::model::touched::Extent;
 use cap_std::ambient_authority;
 
@@ -22,7 +23,7 @@ impl Guest {
         dir.create_dir_all("d/e").unwrap();
         dir.write("d/old", "12345").unwrap();
         let disk = DiskAllowance { bytes_used: 5, bytes_max, files_used: 3, files_max };
-        let mut journal = Journal::new(dir, false, disk);
+        let mut journal = Journal::new(dir, false, disk, OPEN_FILES_MAX);
         let root = journal.open_root();
         Self { _temp: temp, journal, root }
     }
