@@ -38,6 +38,7 @@ mod quotas;
 
 // What a guest can reach.
 mod walls;
+mod left_behind;
 mod host_calls;
 mod refused_modules;
 mod compiling;

@@ -191,7 +191,7 @@ async fn r33_a_write_past_the_disk_limit_gets_enospc_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_removed_file_fills_the_session_until_it_is_closed() {
+async fn b16_a_removed_file_fills_the_session_until_it_is_closed() {
     let mut bench = Bench::new();
     bench.bytes_max = 9;
     let again = format!(
@@ -202,7 +202,7 @@ async fn a_removed_file_fills_the_session_until_it_is_closed() {
 }
 
 #[tokio::test]
-async fn a_second_name_for_a_file_is_refused() {
+async fn b20_a_second_name_for_a_file_is_refused() {
     let bench = Bench::new();
     std::fs::write(bench.work().join("a.txt"), "x").unwrap();
     let link = "(call $need (call $path_link (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 5)
@@ -285,7 +285,7 @@ async fn a_trap_shows_the_functions_and_nothing_of_the_host() {
 }
 
 #[tokio::test]
-async fn a_full_stack_is_a_trap_and_the_slot_lives_on() {
+async fn b09_a_full_stack_is_a_trap_and_the_slot_lives_on() {
     let bench = Bench::new();
     let wat = format!("(module {PRELUDE} (func $deep (call $deep)) (func (export \"_start\") (call $deep)))");
     let order = bench.order(bench.program(&wat::parse_str(wat).unwrap()));
@@ -337,7 +337,7 @@ async fn b26_a_bad_pointer_traps_and_bad_text_is_refused() {
 }
 
 #[tokio::test]
-async fn an_artefact_that_was_altered_is_not_loaded() {
+async fn b03_an_artefact_that_was_altered_is_not_loaded() {
     let bench = Bench::new();
     let program = bench.program(&guest(""));
     let mut bytes = std::fs::read(&program.artefact).unwrap();

@@ -31,7 +31,7 @@ fn b05_what_cannot_run_is_refused_with_its_fault() {
 }
 
 #[test]
-fn an_import_with_a_wrong_signature_is_refused_at_upload() {
+fn b05_an_import_with_a_wrong_signature_is_refused_at_upload() {
     let engine = engine();
     let wat = "(module (import \"wasi_snapshot_preview1\" \"fd_write\" (func)) (memory (export \"memory\") 1) (func (export \"_start\")))";
     let refusal =
