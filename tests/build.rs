@@ -33,6 +33,13 @@ struct Guest {
     p2: Option<PathBuf>,
 }
 
+impl Guest {
+    /// The name of its constant.
+    fn constant(&self) -> String {
+        self.name.to_uppercase().replace('-', "_")
+    }
+}
+
 fn main() {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let root = here.parent().expect("the tests are a member of the workspace").to_owned();
@@ -40,12 +47,14 @@ fn main() {
     [P1, P2].into_iter().for_each(require_target);
 
     let mut guests = build_examples(&root, &target);
-    guests.extend(build_sins(&here.join("guests"), &target));
+    let sins = build_sins(&here.join("guests"), &target);
+    let shouted: Vec<String> = sins.iter().map(Guest::constant).collect();
+    guests.extend(sins);
     guests.push(install_real_program(&target));
     guests.sort_by(|a, b| a.name.cmp(&b.name));
 
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
-    fs::write(out.join("guests.rs"), generated(&guests)).expect("the build may write to OUT_DIR");
+    fs::write(out.join("guests.rs"), generated(&guests, &shouted)).expect("the build may write to OUT_DIR");
 
     for watched in ["examples", "guest-sdk", "tests/guests", "tests/build.rs", "Cargo.toml", "Cargo.lock"] {
         println!("cargo:rerun-if-changed={}", root.join(watched).display());
@@ -134,15 +143,18 @@ fn existing(path: PathBuf) -> PathBuf {
 }
 
 /// The constants, and the list of them for the test that every guest is used.
-fn generated(guests: &[Guest]) -> String {
+fn generated(guests: &[Guest], sins: &[String]) -> String {
     let mut code = String::new();
-    for Guest { name, p1, p2 } in guests {
-        let shout = name.to_uppercase().replace('-', "_");
+    for guest in guests {
+        let (Guest { name, p1, p2 }, shout) = (guest, guest.constant());
         let line = format!("pub const {shout}: Guest = Guest {{ name: {name:?}, p1: {p1:?}, p2: {p2:?} }};");
         writeln!(code, "/// The guest `{name}`.\n{line}").expect("a string takes it");
     }
     let names: Vec<&str> = guests.iter().map(|guest| guest.name.as_str()).collect();
     writeln!(code, "/// Every guest there is.\npub const NAMES: &[&str] = &{names:?};").expect("a string takes it");
+    let sins = sins.join(", ");
+    writeln!(code, "/// Those of `guests/`, among them every sin.\npub const SINS: &[Guest] = &[{sins}];")
+        .expect("a string takes it");
     code
 }
 

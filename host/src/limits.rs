@@ -113,8 +113,14 @@ pub const SESSION_FILES_MAX: u64 = 10_000;
 pub const DEPTH_MAX: usize = 64;
 /// One path in a session, in bytes: what Linux takes in one call, and less.
 pub const PATH_BYTES_MAX: usize = 1_024;
-/// Files that one guest holds open (one took 19,988 otherwise: the whole process's share).
+/// Files that one guest holds open (one took 19,988 otherwise: the whole process's share). Fewer
+/// where all guests together could hold more than half of what the process may.
 pub const OPEN_FILES_MAX: usize = 1_000;
+/// With fewer no real program runs: half of them are its streams, and what a call needs for a moment.
+pub const OPEN_FILES_MIN: usize = 32;
+/// Entries of directories in all listings that a component holds: each listing keeps its names in
+/// the server. A walk through the largest session holds half of them.
+pub const LISTED_MAX: usize = 20_000;
 /// Places at which one job may have changed its session, before we look everywhere instead.
 pub const TOUCHED_MAX: usize = 20_000;
 /// Stretches of one file that we tell apart; beyond, neighbours count as one.

@@ -62,7 +62,7 @@ async fn check_traps(calls: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_pointer_outside_memory_traps() {
+async fn b26_a_pointer_outside_memory_traps() {
     check_traps(&[
         "(drop (call $session_id (i32.const 65536) (i32.const 100)))",
         "(drop (call $param_get (i32.const -1) (i32.const 4) (i32.const 0) (i32.const 4)))",
@@ -80,7 +80,7 @@ async fn a_pointer_outside_memory_traps() {
 }
 
 #[tokio::test]
-async fn a_huge_length_traps_and_costs_the_host_nothing() {
+async fn b26_a_huge_length_traps_and_costs_the_host_nothing() {
     check_traps(&[
         "(drop (call $param_set (i32.const 0) (i32.const 4) (i32.const 0) (i32.const 2147483647)))",
         "(drop (call $job_set_result (i32.const 0) (i32.const -1)))",
@@ -90,7 +90,7 @@ async fn a_huge_length_traps_and_costs_the_host_nothing() {
 }
 
 #[tokio::test]
-async fn a_short_buffer_gets_the_length_and_nothing_else() {
+async fn b26_a_short_buffer_gets_the_length_and_nothing_else() {
     check_well(
         "(call $is (call $param_get (i32.const 0) (i32.const 4) (i32.const 100) (i32.const 6)) (i32.const 7))
          (call $is (i32.load8_u (i32.const 100)) (i32.const 0))
@@ -116,7 +116,7 @@ async fn what_is_not_there_is_minus_one() {
 }
 
 #[tokio::test]
-async fn broken_text_is_refused_and_never_mended() {
+async fn b27_broken_text_is_refused_and_never_mended() {
     let server = TestServer::start().await;
     let (job, session) = run(
         &server,
@@ -135,7 +135,7 @@ async fn broken_text_is_refused_and_never_mended() {
 }
 
 #[tokio::test]
-async fn names_and_values_have_a_longest_length() {
+async fn b26_names_and_values_have_a_longest_length() {
     check_well(
         "(memory.fill (i32.const 1024) (i32.const 120) (i32.const 300))
          (call $is (call $param_set (i32.const 1024) (i32.const 256) (i32.const 0) (i32.const 1)) (i32.const 0))
@@ -164,7 +164,7 @@ async fn a_good_result_is_kept_and_the_last_one_counts() {
 }
 
 #[tokio::test]
-async fn the_host_can_be_called_from_the_start_section() {
+async fn b28_the_host_can_be_called_from_the_start_section() {
     let server = TestServer::start().await;
     let wat = r#"(module
         (import "sessile_v0" "param_set" (func $param_set (param i32 i32 i32 i32) (result i32)))

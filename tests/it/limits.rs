@@ -107,7 +107,7 @@ async fn a_trap_is_told_with_the_names_of_the_guest_s_functions() {
 }
 
 #[tokio::test]
-async fn an_exit_code_is_kept_for_core_modules_and_is_0_or_1_for_components() {
+async fn b12_an_exit_code_is_kept_for_core_modules_and_is_0_or_1_for_components() {
     let server = TestServer::start().await;
     let codes = [1, 2, 42, 125];
     for code in codes {

@@ -31,11 +31,14 @@ mod crash;
 // The end of a job that does not come by itself.
 mod cancelling;
 mod limits;
+mod one_job;
 mod liveness;
+mod sins;
 mod quotas;
 
 // What a guest can reach.
 mod walls;
+mod left_behind;
 mod host_calls;
 mod refused_modules;
 mod compiling;

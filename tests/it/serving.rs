@@ -44,7 +44,7 @@ async fn a_configuration_file_is_read() {
 }
 
 #[tokio::test]
-async fn a_second_server_on_the_same_data_is_refused() {
+async fn b36_a_second_server_on_the_same_data_is_refused() {
     let server = TestServer::start().await;
     let data = server.data();
     let said = refused_start(&["serve", "--dev", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()]);
@@ -64,7 +64,7 @@ async fn the_dev_key_of_existing_data_is_kept() {
 }
 
 #[tokio::test]
-async fn sigterm_lets_running_jobs_end_and_keeps_queued_ones() {
+async fn b37_sigterm_lets_running_jobs_end_and_keeps_queued_ones() {
     let mut server = TestServer::with("drain_timeout_ms", 60_000).start().await;
     let session = server.new_session().await;
     let running = session.new_job(guests::SLEEP).args(["1500"]).submit().await.until_running().await;
@@ -81,7 +81,7 @@ async fn sigterm_lets_running_jobs_end_and_keeps_queued_ones() {
 }
 
 #[tokio::test]
-async fn sigterm_cancels_what_outlives_the_grace_time() {
+async fn b37_sigterm_cancels_what_outlives_the_grace_time() {
     let mut server = TestServer::with("drain_timeout_ms", 300).start().await;
     let session = server.new_session().with_file("kept.txt", "as it was").await;
     let before = session.snapshot().await;
@@ -100,7 +100,7 @@ async fn sigterm_cancels_what_outlives_the_grace_time() {
 }
 
 #[tokio::test]
-async fn a_waiting_client_is_answered_before_a_drained_server_ends() {
+async fn b37_a_waiting_client_is_answered_before_a_drained_server_ends() {
     let mut server = TestServer::with("drain_timeout_ms", 60_000).start().await;
     server.ready(guests::SLEEP).await;
     let id = "waited-for";
@@ -117,7 +117,7 @@ async fn a_waiting_client_is_answered_before_a_drained_server_ends() {
 }
 
 #[tokio::test]
-async fn a_draining_server_takes_no_new_jobs() {
+async fn b37_a_draining_server_takes_no_new_jobs() {
     let mut server = TestServer::with("drain_timeout_ms", 60_000).start().await;
     let running = server.new_job(guests::STAY).limit("wall_ms", 600_000).submit().await.until_running().await;
     // A connection that is open already; a server may also stop listening at once.

@@ -72,7 +72,7 @@ async fn r22_a_second_name_for_a_file_is_refused_or_kept_exactly() {
 }
 
 #[tokio::test]
-async fn a_guest_has_no_network() {
+async fn b13_a_guest_has_no_network() {
     let server = TestServer::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -85,7 +85,7 @@ async fn a_guest_has_no_network() {
 }
 
 #[tokio::test]
-async fn a_guest_sees_the_environment_that_the_caller_gave_and_nothing_of_the_host_s() {
+async fn b13_a_guest_sees_the_environment_that_the_caller_gave_and_nothing_of_the_host_s() {
     let server = TestServer::start().await;
     let session = server.new_session().with_id("env").await;
     for dress in guests::WHOAMI.dresses() {
@@ -98,7 +98,7 @@ async fn a_guest_sees_the_environment_that_the_caller_gave_and_nothing_of_the_ho
 }
 
 #[tokio::test]
-async fn no_state_of_an_earlier_instance_is_visible() {
+async fn b11_no_state_of_an_earlier_instance_is_visible() {
     let server = TestServer::with("slots", 1).start().await;
     for dress in guests::REMEMBER.dresses() {
         for _ in 0..5 {

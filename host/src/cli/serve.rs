@@ -94,12 +94,16 @@ fn start_and_serve(config: Config) -> Result<(), ServeError> {
         quota: config.quota.clone(),
     })?;
     let socket = bind(config.listen).map_err(|source| ServeError::Listen { address: config.listen, source })?;
+    let open_files = raise_open_files();
+    let open_files = open_files.map_err(|error| ServeError::System("raise its limit on open files", error))?;
     let confinement = confine(&config, &ground)?;
     let store = Store::open_on(ground)?;
     let place = store.work_place();
     tracing::info!(path = ?place.path, bytes_max = place.bytes_max, "working copies: {}", place.why);
     let compile = CompileLimits { confinement, ..config.compile };
-    let engine = Engine::start(EngineConfig { seats: slots::seats(config.slots), compile })?;
+    let seats = slots::seats(config.slots);
+    let open_files_max = open_files_of_a_guest(open_files, seats);
+    let engine = Engine::start(EngineConfig { seats, open_files_max, compile })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("http")
@@ -185,19 +189,32 @@ async fn run(
     Ok(())
 }
 
-/// Takes all the open files that the system allows, and says how many connections
-/// fit beside what guests and the store open.
+/// How many connections fit beside what guests and the store open.
 fn connections_max() -> usize {
-    let files = getrlimit(Resource::Nofile);
-    if files.current != files.maximum {
-        let all = Rlimit { current: files.maximum, maximum: files.maximum };
-        if let Err(error) = setrlimit(Resource::Nofile, all) {
-            tracing::warn!(%error, "the limit on open files stays as it is");
-        }
-    }
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let share = usize::try_from(files / limits::OPEN_FILES_PER_CONNECTION).unwrap_or(usize::MAX);
     share.clamp(4, limits::CONNECTIONS_MAX)
+}
+
+/// Makes the soft limit on open files the hard one, and gives that.
+fn raise_open_files() -> std::io::Result<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
+    Ok(limit.maximum.unwrap_or(u64::MAX))
+}
+
+/// What each of so many guests may hold open, so that all of them together hold
+/// no more than half of what the process may: the rest is the server's.
+fn open_files_of_a_guest(of_the_process: u64, guests: usize) -> usize {
+    let half = usize::try_from(of_the_process / 2).unwrap_or(usize::MAX);
+    let share = half / guests.max(1);
+    if share < limits::OPEN_FILES_MIN {
+        tracing::warn!(
+            "{guests} guests may have begun at once, and this process may open {of_the_process} files: too few, \
+             so guests can use them up; raise the limit on open files, or lower `slots`"
+        );
+    }
+    share.clamp(limits::OPEN_FILES_MIN, limits::OPEN_FILES_MAX)
 }
 
 /// A socket with the server's address, the last one that it may have. Nobody can
@@ -217,4 +234,23 @@ fn announce(ready: &Ready<'_>) -> Result<(), ServeError> {
     writeln!(stdout, "{line}")
         .and_then(|()| stdout.flush())
         .map_err(|error| ServeError::System("print that the server is ready", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b17_all_guests_together_hold_at_most_half_of_the_files_of_the_process() {
+        for (of_the_process, guests) in [(1_024, 16), (20_000, 256), (1 << 20, 1_024), (u64::MAX, 4_352), (65_536, 8)] {
+            let each = open_files_of_a_guest(of_the_process, guests);
+            assert!((limits::OPEN_FILES_MIN..=limits::OPEN_FILES_MAX).contains(&each), "{each}");
+            assert!((each * guests) as u64 <= of_the_process / 2, "{each} for each of {guests}");
+        }
+    }
+
+    #[test]
+    fn where_there_are_too_few_files_a_guest_still_has_what_a_program_needs() {
+        assert_eq!(open_files_of_a_guest(256, 1_000), limits::OPEN_FILES_MIN);
+    }
 }

@@ -84,7 +84,8 @@ fn calling_all(
     linker: &wasmtime::Linker<state::JobState>,
 ) -> wasmtime::Result<(String, Vec<Function>)> {
     let room = Room::new();
-    let mut store = Store::new(engine, state::JobState::new(room.order(), Instant::now())?);
+    let mut store =
+        Store::new(engine, state::JobState::new(room.order(), Instant::now(), crate::limits::OPEN_FILES_MAX)?);
     let linked: Vec<_> = linker.iter(&mut store).map(|(module, name, what)| (module, name, what.into_func())).collect();
     let mut linked: Vec<_> =
         linked.into_iter().filter_map(|(module, name, what)| Some((module, name, what?.ty(&store)))).collect();
@@ -193,7 +194,8 @@ pub fn imports(bytes: &[u8]) {
     let caller = &*CALLER;
     let room = Room::new();
     let before = tree(&room.work());
-    let state = state::JobState::new(room.order(), Instant::now()).expect("the directory is there");
+    let state = state::JobState::new(room.order(), Instant::now(), crate::limits::OPEN_FILES_MAX)
+        .expect("the directory is there");
     let mut store = Store::new(&caller.engine, state);
     store.limiter(|state| state.meter());
     store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);

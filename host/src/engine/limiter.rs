@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memories_and_tables_share_one_limit() {
+    fn b08_memories_and_tables_share_one_limit() {
         let mut meter = Meter::new(1_000);
         assert!(meter.memory_growing(0, 400, None).unwrap());
         assert!(meter.memory_growing(0, 400, None).unwrap());

@@ -70,6 +70,8 @@ use self::time::Ticker;
 pub struct EngineConfig {
     /// How many guests may have begun at once; each has a thread of its own.
     pub seats: usize,
+    /// How many files each of them may hold open.
+    pub open_files_max: usize,
     /// What the compilation of one module may take.
     pub compile: CompileLimits,
 }
@@ -112,7 +114,7 @@ impl Engine {
         let cache = Cache::new(&engines).map_err(EngineError::Setup)?;
         let cache = Arc::new(cache);
         let ticker = Ticker::start(&engines).map_err(EngineError::Thread)?;
-        let seats = Seats::start(config.seats).map_err(EngineError::Thread)?;
+        let seats = Seats::start(config.seats, config.open_files_max).map_err(EngineError::Thread)?;
         let inner = Inner { seats, cache, engines, compile: config.compile, _ticker: ticker };
         Ok(Self { inner: Arc::new(inner) })
     }

@@ -243,22 +243,31 @@ fn validate(shelf: &Shelf, bytes: &[u8], kind: ModuleKind) -> Result<(), BadModu
         },
     };
     // Sound by the rules of some proposal, so it is one that is off here.
-    if Validator::new_with_features(WasmFeatures::all()).validate_all(bytes).is_ok() {
-        return unsupported(format!("the module uses a part of WebAssembly that is off on this server: {fault}"));
+    let is_sound = |features| Validator::new_with_features(features).validate_all(bytes).is_ok();
+    if !is_sound(WasmFeatures::all()) {
+        return invalid(format!("the module is broken: {fault}"));
     }
-    invalid(format!("the module is broken: {fault}"))
+    let wanted = OFF.iter().find(|(proposal, _)| !is_sound(WasmFeatures::all() & !*proposal));
+    let wanted = wanted.map_or("a part of WebAssembly", |(_, name)| name);
+    unsupported(format!("the module uses {wanted}, which is off on this server: {fault}"))
 }
 
-/// As the engines are set up; see `config`.
+/// The proposals that are off, as the engines are set up (see `config`), with their names for
+/// people. One that builds on another stands before it.
+const OFF: [(WasmFeatures, &str); 8] = [
+    (WasmFeatures::THREADS, "threads (shared memory, atomics)"),
+    (WasmFeatures::MEMORY64, "memory64"),
+    (WasmFeatures::MULTI_MEMORY, "multi-memory"),
+    (WasmFeatures::EXCEPTIONS, "exceptions"),
+    (WasmFeatures::GC, "garbage collection (gc)"),
+    // Of components only: for core modules Wasmtime has no switch without its garbage collector.
+    (WasmFeatures::FUNCTION_REFERENCES, "function references"),
+    (WasmFeatures::CM_ASYNC, "component-model async"),
+    (WasmFeatures::CUSTOM_PAGE_SIZES, "custom page sizes"),
+];
+
 fn component_features() -> WasmFeatures {
-    let off = WasmFeatures::THREADS
-        | WasmFeatures::MEMORY64
-        | WasmFeatures::MULTI_MEMORY
-        | WasmFeatures::FUNCTION_REFERENCES
-        | WasmFeatures::GC
-        | WasmFeatures::EXCEPTIONS
-        | WasmFeatures::CM_ASYNC;
-    WasmFeatures::default() & !off
+    OFF.iter().fold(WasmFeatures::default(), |on, (proposal, _)| on & !*proposal)
 }
 
 fn broken(error: wasmparser::BinaryReaderError) -> BadModule {

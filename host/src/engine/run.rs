@@ -21,7 +21,7 @@ use crate::model::job::JobLimits;
 use crate::model::job::Spent;
 
 /// Runs the guest of `order` on this thread.
-pub(super) async fn run(cache: &Cache, order: RunOrder, right: &mut dyn RightToCompute) -> Ran {
+pub(super) async fn run(cache: &Cache, order: RunOrder, right: &mut dyn RightToCompute, open_files_max: usize) -> Ran {
     let begin = Instant::now();
     let cpu = CpuWatch::start(order.limits.cpu);
     let loaded = match cache.get(&order.program) {
@@ -29,7 +29,7 @@ pub(super) async fn run(cache: &Cache, order: RunOrder, right: &mut dyn RightToC
         Err(error) => return not_loaded(&order, &error),
     };
     let (limits, live, stop) = (order.limits, order.live.clone(), order.stop.clone());
-    let (job, state) = (order.job.clone(), JobState::new(order, begin));
+    let (job, state) = (order.job.clone(), JobState::new(order, begin, open_files_max));
     let state = match state {
         Ok(state) => state,
         Err(error) => {

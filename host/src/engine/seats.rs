@@ -44,9 +44,9 @@ struct Work {
 }
 
 impl Seats {
-    /// Starts `count` threads.
-    pub(super) fn start(count: usize) -> io::Result<Self> {
-        let seats = (0..count).map(Seat::start).collect::<io::Result<_>>()?;
+    /// Starts `count` threads, whose guests hold at most that many files open each.
+    pub(super) fn start(count: usize, open_files_max: usize) -> io::Result<Self> {
+        let seats = (0..count).map(|number| Seat::start(number, open_files_max)).collect::<io::Result<_>>()?;
         Ok(Self { seats })
     }
 
@@ -76,7 +76,7 @@ impl Seats {
 }
 
 impl Seat {
-    fn start(number: usize) -> io::Result<Self> {
+    fn start(number: usize, open_files_max: usize) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (line, works) = mpsc::channel::<Work>();
         let name = format!("seat-{number}");
@@ -85,7 +85,7 @@ impl Seat {
                 tracing::warn!(%error, "guests run at the priority of everything else");
             }
             while let Ok(work) = works.recv() {
-                runtime.block_on(work.carry_out());
+                runtime.block_on(work.carry_out(open_files_max));
             }
         })?;
         Ok(Self { line: Some(line), thread: Some(thread) })
@@ -93,11 +93,11 @@ impl Seat {
 }
 
 impl Work {
-    async fn carry_out(self) {
+    async fn carry_out(self, open_files_max: usize) {
         let Work { cache, order, mut right, answer } = self;
         let live: Arc<Live> = order.live.clone();
         let job = order.job.clone();
-        let ran = AssertUnwindSafe(run::run(&cache, order, &mut *right)).catch_unwind().await;
+        let ran = AssertUnwindSafe(run::run(&cache, order, &mut *right, open_files_max)).catch_unwind().await;
         let ran = ran.unwrap_or_else(|panic| {
             tracing::error!(%job, panic = panic_text(&*panic), "the engine panicked in a run");
             Ran::broken(&live)

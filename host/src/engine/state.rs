@@ -43,8 +43,8 @@ pub(super) struct Left {
 }
 
 impl JobState {
-    /// For a run that began at `begin`.
-    pub(super) fn new(mut order: RunOrder, begin: Instant) -> wasmtime::Result<Self> {
+    /// For a run that began at `begin`, and may hold `open_files_max` files open.
+    pub(super) fn new(mut order: RunOrder, begin: Instant, open_files_max: usize) -> wasmtime::Result<Self> {
         let stdin = std::mem::replace(&mut order.stdin, Stdin::Bytes(Vec::new()));
         let mut wasi = WasiCtxBuilder::new();
         // File operations happen in place on this thread, which has nothing else to do: faster,
@@ -68,7 +68,7 @@ impl JobState {
         let wasi = wasi.build_p1();
         let meter = Meter::new(order.limits.memory_bytes);
         let deadline = begin + order.limits.wall;
-        let guard = Guard::new(wasi, Journal::new(order.dir, order.has_links, order.disk));
+        let guard = Guard::new(wasi, Journal::new(order.dir, order.has_links, order.disk, open_files_max));
         let about = AboutJob {
             job: order.job,
             module: order.module_name,

@@ -2,8 +2,9 @@
 
 mod alone;
 mod desk;
+mod mistakes;
+mod refused;
 
-use std::path::Path;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use self::alone::Alone;
 use super::*;
 use crate::ids::SessionId;
+use crate::limits::OPEN_FILES_MAX;
 use crate::model::job::Inputs;
 use crate::model::job::JobLimits;
 use crate::model::module::ModuleKind;
@@ -62,6 +64,10 @@ const SLEEP: &str = "(i32.store (i32.const 416) (i32.const 1)) (i64.store (i32.c
 const NOSPC: i32 = 51;
 const NOTSUP: i32 = 58;
 
+fn engine() -> Engine {
+    Engine::start(EngineConfig { seats: 1, open_files_max: OPEN_FILES_MAX, compile: CompileLimits::default() }).unwrap()
+}
+
 /// A server's engine, a session's directory and a job's limits.
 struct Bench {
     temp: TempDir,
@@ -78,7 +84,7 @@ impl Bench {
         std::fs::create_dir(temp.path().join("work")).unwrap();
         Self {
             temp,
-            engine: Engine::start(EngineConfig { seats: 1, compile: CompileLimits::default() }).unwrap(),
+            engine: engine(),
             limits: JobLimits::default(),
             bytes_max: 1_000,
             stop: CancellationToken::new(),
@@ -185,7 +191,7 @@ async fn r33_a_write_past_the_disk_limit_gets_enospc_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_removed_file_fills_the_session_until_it_is_closed() {
+async fn b16_a_removed_file_fills_the_session_until_it_is_closed() {
     let mut bench = Bench::new();
     bench.bytes_max = 9;
     let again = format!(
@@ -196,7 +202,7 @@ async fn a_removed_file_fills_the_session_until_it_is_closed() {
 }
 
 #[tokio::test]
-async fn a_second_name_for_a_file_is_refused() {
+async fn b20_a_second_name_for_a_file_is_refused() {
     let bench = Bench::new();
     std::fs::write(bench.work().join("a.txt"), "x").unwrap();
     let link = "(call $need (call $path_link (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 5)
@@ -279,7 +285,7 @@ async fn a_trap_shows_the_functions_and_nothing_of_the_host() {
 }
 
 #[tokio::test]
-async fn a_full_stack_is_a_trap_and_the_slot_lives_on() {
+async fn b09_a_full_stack_is_a_trap_and_the_slot_lives_on() {
     let bench = Bench::new();
     let wat = format!("(module {PRELUDE} (func $deep (call $deep)) (func (export \"_start\") (call $deep)))");
     let order = bench.order(bench.program(&wat::parse_str(wat).unwrap()));
@@ -331,7 +337,7 @@ async fn b26_a_bad_pointer_traps_and_bad_text_is_refused() {
 }
 
 #[tokio::test]
-async fn an_artefact_that_was_altered_is_not_loaded() {
+async fn b03_an_artefact_that_was_altered_is_not_loaded() {
     let bench = Bench::new();
     let program = bench.program(&guest(""));
     let mut bytes = std::fs::read(&program.artefact).unwrap();
@@ -362,39 +368,4 @@ async fn a_component_runs_too() {
     let bench = Bench::new();
     let order = bench.order(bench.program(&wat::parse_str(COMPONENT).unwrap()));
     assert_eq!(bench.engine.run(0, order, Box::new(Alone)).await.outcome, Outcome::Succeeded);
-}
-
-#[test]
-fn b05_what_cannot_run_is_refused_with_its_fault() {
-    let engine = Engine::start(EngineConfig { seats: 1, compile: CompileLimits::default() }).unwrap();
-    let artefact = module::compile(engine.inner.cache.shelf(), &guest(""), ModuleKind::Core).unwrap();
-    let check = |bytes: &[u8], fault: &str| {
-        let refusal = engine.inspect(bytes).unwrap_err().to_string();
-        assert!(refusal.contains(fault), "{refusal}");
-        assert!(!refusal.contains(Path::new(env!("CARGO_MANIFEST_DIR")).to_str().unwrap()));
-    };
-    let check_wat = |wat: &str, fault: &str| check(&wat::parse_str(wat).unwrap(), fault);
-    check(b"", "not a WebAssembly binary");
-    check(b"#!/bin/sh", "not a WebAssembly binary");
-    check(b" ;; a comment\n (module)", "text format");
-    check(&artefact, "compiled artefact");
-    check(&guest("")[..50], "broken");
-    check(b"\0asm\x01\0\0\0\x0a\xff", "broken");
-    check_wat("(module)", "library");
-    check_wat("(module (func (export \"_initialize\")))", "reactor");
-    check_wat("(module (func (export \"_start\")))", "does not export its memory");
-    check_wat("(module (import \"env\" \"foo\" (func)))", "`env.foo` is not offered");
-    check_wat("(module (import \"sessile_v0\" \"fly\" (func)))", "`sessile_v0.fly` is not offered");
-    check_wat(&format!("(module {PRELUDE} (memory 1) (func (export \"_start\")))"), "off on this server");
-    check_wat("(component)", "wasi:cli/run");
-    check_wat("(component (import \"wasi:http/types@0.2.0\" (instance)))", "`wasi:http/types@0.2.0` is not offered");
-}
-
-#[test]
-fn an_import_with_a_wrong_signature_is_refused_at_upload() {
-    let engine = Engine::start(EngineConfig { seats: 1, compile: CompileLimits::default() }).unwrap();
-    let wat = "(module (import \"wasi_snapshot_preview1\" \"fd_write\" (func)) (memory (export \"memory\") 1) (func (export \"_start\")))";
-    let refusal =
-        module::compile(engine.inner.cache.shelf(), &wat::parse_str(wat).unwrap(), ModuleKind::Core).unwrap_err();
-    assert!(matches!(&refusal, BadModule::Unsupported(sentence) if sentence.contains("fd_write")), "{refusal}");
 }

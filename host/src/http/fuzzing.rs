@@ -67,7 +67,12 @@ impl Server {
         let (data, work) = (home.path().join("data"), Some(home.path().join("work")));
         let config = StoreConfig { data, work, work_bytes_max: 1 << 20, quota: Quota::of_machine(4, 1) };
         let store = Store::open(config).expect("a new store");
-        let engine = Engine::start(EngineConfig { seats: 1, compile: CompileLimits::default() }).expect("an engine");
+        let engine = Engine::start(EngineConfig {
+            seats: 1,
+            open_files_max: crate::limits::OPEN_FILES_MAX,
+            compile: CompileLimits::default(),
+        })
+        .expect("an engine");
         let settings = Settings {
             slots: 1,
             queue_max: 10,

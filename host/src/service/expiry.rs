@@ -165,6 +165,7 @@ mod tests {
     use crate::engine::CompileLimits;
     use crate::engine::Engine;
     use crate::engine::EngineConfig;
+    use crate::limits::OPEN_FILES_MAX;
     use crate::model::caller::Owner;
     use crate::model::expiry::NewTerms;
     use crate::model::expiry::Terms;
@@ -251,7 +252,12 @@ mod tests {
             quota: Quota { sessions: 200_000, ..Quota::of_machine(4, 1) },
         })
         .unwrap();
-        let engine = Engine::start(EngineConfig { seats: seats(1), compile: CompileLimits::default() }).unwrap();
+        let engine = Engine::start(EngineConfig {
+            seats: seats(1),
+            open_files_max: OPEN_FILES_MAX,
+            compile: CompileLimits::default(),
+        })
+        .unwrap();
         let settings = Settings {
             slots: 1,
             queue_max: 10,

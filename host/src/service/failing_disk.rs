@@ -12,6 +12,7 @@ use crate::engine::CompileLimits;
 use crate::engine::Engine;
 use crate::engine::EngineConfig;
 use crate::ids::Digest;
+use crate::limits::OPEN_FILES_MAX;
 use crate::model::caller::Owner;
 use crate::model::expiry::Terms;
 use crate::model::history::Retention;
@@ -58,7 +59,12 @@ async fn start(home: &TempDir) -> Service {
         sweep_interval: Duration::from_secs(3_600),
         reply_timeout: LONG,
     };
-    let engine = Engine::start(EngineConfig { seats: seats(1), compile: CompileLimits::default() }).unwrap();
+    let engine = Engine::start(EngineConfig {
+        seats: seats(1),
+        open_files_max: OPEN_FILES_MAX,
+        compile: CompileLimits::default(),
+    })
+    .unwrap();
     Service::start(store, engine, settings, Clock::system()).await.unwrap()
 }
 

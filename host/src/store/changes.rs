@@ -216,7 +216,7 @@ impl Collector<'_> {
         path: &SessionPath,
         old: &mut BTreeMap<SessionPath, Node>,
     ) -> Result<(), StoreError> {
-        let found = tree::look_in(parent, tree::name_of(path)).map_err(StoreError::io(CONTEXT))?;
+        let found = tree::look_or_remove(parent, tree::name_of(path)).map_err(StoreError::io(CONTEXT))?;
         let Some(Found { seen, modified_ns }) = found else { return Ok(()) };
         let before = old.remove(path);
         match seen {

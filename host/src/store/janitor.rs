@@ -159,7 +159,7 @@ mod tests {
 
     /// B18: the guest builds a tree deeper than any path can name.
     #[test]
-    fn a_tree_of_any_depth_goes() {
+    fn b18_a_tree_of_any_depth_goes() {
         let home = tempfile::tempdir().unwrap();
         let top: OwnedFd = std::fs::File::open(home.path()).unwrap().into();
         let mut dir = tree::make_dir(&top, "deep").unwrap();

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_others_can_enter_is_refused() {
+    fn b36_a_place_that_others_can_enter_is_refused() {
         use std::os::unix::fs::PermissionsExt as _;
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("sessile-0123456789abcdef");

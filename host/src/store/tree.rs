@@ -133,6 +133,16 @@ pub(super) fn look_in(parent: &OwnedFd, name: &str) -> io::Result<Option<Found>>
     Ok(seen.map(|seen| Found { seen, modified_ns }))
 }
 
+/// The same, and what is of no kind that we keep goes, so that nobody after us meets
+/// it: a guest that opens a pipe would hold its thread for ever.
+pub(super) fn look_or_remove(parent: &OwnedFd, name: &str) -> io::Result<Option<Found>> {
+    let found = look_in(parent, name)?;
+    if found.is_none() {
+        remove_one(parent, &CString::new(name)?)?;
+    }
+    Ok(found)
+}
+
 fn open_file(parent: &OwnedFd, name: &str) -> io::Result<Option<File>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     match rustix::fs::openat(parent, name, flags, Mode::empty()) {

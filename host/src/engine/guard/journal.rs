@@ -22,7 +22,6 @@ use super::resolve::Tree;
 use super::room;
 use super::space::Space;
 use crate::engine::DiskAllowance;
-use crate::limits::OPEN_FILES_MAX;
 use crate::model::path::SessionPath;
 use crate::model::session::Usage;
 use crate::model::touched::Touched;
@@ -90,12 +89,13 @@ pub(in crate::engine) struct Journal {
     touched: Touched,
     space: Space,
     open: HashMap<Handle, Place>,
+    open_files_max: usize,
     next_handle: u32,
     next_orphan: u32,
 }
 
 impl Journal {
-    pub(in crate::engine) fn new(dir: Dir, has_links: bool, disk: DiskAllowance) -> Self {
+    pub(in crate::engine) fn new(dir: Dir, has_links: bool, disk: DiskAllowance, open_files_max: usize) -> Self {
         let space = Space::new(disk);
         Self {
             dir,
@@ -103,6 +103,7 @@ impl Journal {
             touched: Touched::nowhere(),
             space,
             open: HashMap::new(),
+            open_files_max,
             next_handle: 0,
             next_orphan: 0,
         }
@@ -110,6 +111,11 @@ impl Journal {
 
     pub(in crate::engine) fn touched(&self) -> &Touched {
         &self.touched
+    }
+
+    /// How many descriptors, streams and the like the guest may hold together.
+    pub(super) fn open_files_max(&self) -> usize {
+        self.open_files_max
     }
 
     /// Another descriptor of the session's own directory.
@@ -125,7 +131,7 @@ impl Journal {
 
     /// Before a file or directory is opened.
     pub(super) fn before_open(&mut self, at: Handle, path: &str, last: Last, wants: Wants) -> Result<Opening, Refusal> {
-        if self.open.len() + TABLE_RESERVE >= OPEN_FILES_MAX {
+        if self.open.len() + TABLE_RESERVE >= self.open_files_max {
             return Err(Refusal::TooManyOpen);
         }
         let Some(path) = self.resolve(at, path, last)? else {

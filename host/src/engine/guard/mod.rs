@@ -39,7 +39,6 @@ use wasmtime_wasi::WasiView as _;
 use wasmtime_wasi::p1::WasiP1Ctx;
 
 use self::p2::P2Handles;
-use crate::limits::OPEN_FILES_MAX;
 use crate::model::touched::Touched;
 
 /// The journal of a run. Streams of p2 hold it too; everything of one run is on
@@ -64,7 +63,7 @@ pub(super) struct Guard {
 impl Guard {
     pub(super) fn new(mut wasi: WasiP1Ctx, journal: Journal) -> Self {
         // Each open file is a place in this table.
-        wasi.ctx().table.set_max_capacity(OPEN_FILES_MAX);
+        wasi.ctx().table.set_max_capacity(journal.open_files_max());
         let journal = SharedJournal(Arc::new(Mutex::new(journal)));
         Self { p1: P1Guard::new(wasi, journal.clone()), p2: P2Handles::default(), journal }
     }

@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
 
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
 use wasmtime::component::HasData;
 use wasmtime::component::Resource;
 use wasmtime_wasi::filesystem::Descriptor;
@@ -31,12 +33,18 @@ use super::p2_stream::Reader;
 use super::p2_stream::Writer;
 use super::refusal::Refusal;
 use super::resolve::Last;
+use crate::limits::LISTED_MAX;
 
 type Fd = Resource<Descriptor>;
 
-/// What each descriptor of the guest stands for in the journal, by its number
-/// in WASI's table. Others are refused unasked.
-pub(super) type P2Handles = HashMap<u32, Handle>;
+/// What the guest has in WASI's table, by its number there.
+#[derive(Default)]
+pub(super) struct P2Handles {
+    /// What each descriptor stands for in the journal. Others are refused unasked.
+    files: HashMap<u32, Handle>,
+    /// How many entries each listing of a directory holds.
+    listings: HashMap<u32, usize>,
+}
 
 /// The linker's name for the guarded file system.
 pub(in crate::engine) struct GuardedFilesystem;
@@ -58,7 +66,7 @@ impl<'a> P2Guard<'a> {
     }
 
     fn handle(&self, fd: &Fd) -> Result<Handle, Refusal> {
-        self.handles.get(&fd.rep()).copied().ok_or(Refusal::BadDescriptor)
+        self.handles.files.get(&fd.rep()).copied().ok_or(Refusal::BadDescriptor)
     }
 
     /// The open file behind `fd`, which is not a directory.
@@ -85,11 +93,28 @@ fn last(flags: types::PathFlags) -> Last {
     if flags.contains(types::PathFlags::SYMLINK_FOLLOW) { Last::Follow } else { Last::Keep }
 }
 
+/// How many entries a directory has, if that is no more than there is room for.
+fn count_entries(descriptor: &Descriptor, room: usize) -> FsResult<usize> {
+    let Descriptor::Dir(dir) = descriptor else { return Err(ErrorCode::NotDirectory.into()) };
+    let mut entries = 0;
+    // Another handle: the guest's own may be one that cannot be read.
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let listed = rustix::fs::openat(&dir.dir, ".", flags, Mode::empty()).and_then(rustix::fs::Dir::new);
+    for entry in listed.map_err(std::io::Error::from)? {
+        entry.map_err(std::io::Error::from)?;
+        entries += 1;
+        if entries > room {
+            return Err(Refusal::TooManyOpen.into());
+        }
+    }
+    Ok(entries)
+}
+
 impl preopens::Host for P2Guard<'_> {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Fd, String)>> {
         let directories = preopens::Host::get_directories(&mut self.fs)?;
         for (fd, _) in &directories {
-            self.handles.insert(fd.rep(), self.journal.get().open_root());
+            self.handles.files.insert(fd.rep(), self.journal.get().open_root());
         }
         Ok(directories)
     }
@@ -121,7 +146,6 @@ impl HostDescriptor for P2Guard<'_> {
         async fn get_flags(fd: Fd) -> FsResult<types::DescriptorFlags>;
         async fn get_type(fd: Fd) -> FsResult<types::DescriptorType>;
         async fn read(fd: Fd, len: types::Filesize, offset: types::Filesize) -> FsResult<(Vec<u8>, bool)>;
-        async fn read_directory(fd: Fd) -> FsResult<Resource<types::DirectoryEntryStream>>;
         async fn sync(fd: Fd) -> FsResult<()>;
         async fn stat(fd: Fd) -> FsResult<types::DescriptorStat>;
         async fn stat_at(fd: Fd, flags: types::PathFlags, path: String) -> FsResult<types::DescriptorStat>;
@@ -129,6 +153,15 @@ impl HostDescriptor for P2Guard<'_> {
         async fn is_same_object(one: Fd, other: Fd) -> wasmtime::Result<bool>;
         async fn metadata_hash(fd: Fd) -> FsResult<types::MetadataHashValue>;
         async fn metadata_hash_at(fd: Fd, flags: types::PathFlags, path: String) -> FsResult<types::MetadataHashValue>;
+    }
+
+    /// A listing holds the names of its directory in the server's memory until the guest lets go of it.
+    async fn read_directory(&mut self, fd: Fd) -> FsResult<Resource<types::DirectoryEntryStream>> {
+        let held: usize = self.handles.listings.values().sum();
+        let entries = count_entries(self.fs.table.get(&fd)?, LISTED_MAX - held)?;
+        let listing = self.fs.read_directory(fd).await?;
+        self.handles.listings.insert(listing.rep(), entries);
+        Ok(listing)
     }
 
     async fn set_size(&mut self, fd: Fd, size: types::Filesize) -> FsResult<()> {
@@ -198,12 +231,12 @@ impl HostDescriptor for P2Guard<'_> {
         let opening = self.journal.get().before_open(at, &path, last, wants)?;
         let opened = self.fs.open_at(fd, path_flags, path, open_flags, flags).await?;
         let handle = self.journal.get().opened(opening);
-        self.handles.insert(opened.rep(), handle);
+        self.handles.files.insert(opened.rep(), handle);
         Ok(opened)
     }
 
     fn drop(&mut self, fd: Fd) -> wasmtime::Result<()> {
-        if let Some(handle) = self.handles.remove(&fd.rep()) {
+        if let Some(handle) = self.handles.files.remove(&fd.rep()) {
             // A removed directory counted no bytes, so none are set free.
             let bytes = self.size(&fd).unwrap_or(0);
             self.journal.get().close(handle, bytes);
@@ -268,6 +301,10 @@ impl HostDirectoryEntryStream for P2Guard<'_> {
     }
 
     fn drop(&mut self, stream: Resource<types::DirectoryEntryStream>) -> wasmtime::Result<()> {
+        self.handles.listings.remove(&stream.rep());
         HostDirectoryEntryStream::drop(&mut self.fs, stream)
     }
 }
+
+#[cfg(test)]
+mod tests;

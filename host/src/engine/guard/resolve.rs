@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_out_of_the_session_is_seen_as_such() {
+    fn b14_a_link_out_of_the_session_is_seen_as_such() {
         let at = |text: &str| SessionPath::parse(text).unwrap();
         assert!(is_inside(&at("a/b/link"), "../../x"));
         assert!(!is_inside(&at("a/b/link"), "../../../x"));

@@ -75,7 +75,7 @@ async fn r25_a_job_that_is_cut_short_too_often_is_lost() {
 }
 
 #[tokio::test]
-async fn what_was_half_done_is_put_away_at_the_start() {
+async fn b22_what_was_half_done_is_put_away_at_the_start() {
     let kit = Kit::new().await;
     let dropped = kit.session("dropped").await.key;
     let kept = kit.session("kept").await.key;
@@ -114,7 +114,7 @@ async fn b36_one_server_at_a_time_uses_a_private_directory() {
 }
 
 #[tokio::test]
-async fn a_directory_that_is_not_ours_or_too_new_is_refused() {
+async fn b36_a_directory_that_is_not_ours_or_too_new_is_refused() {
     let home = tempfile::tempdir().unwrap();
     std::fs::create_dir(home.path().join("data")).unwrap();
     std::fs::write(home.path().join("data/diary.txt"), "dear diary").unwrap();

@@ -147,7 +147,7 @@ async fn r22_nothing_of_a_job_that_failed_stays() {
 }
 
 #[tokio::test]
-async fn a_commit_that_is_refused_leaves_everything_as_it_was() {
+async fn b20_a_commit_that_is_refused_leaves_everything_as_it_was() {
     let kit = Kit::new().await;
     let key = kit.limited_session("s", SessionLimits { bytes: 10, files: 2 }).await.key;
     kit.job(key, "j1", &["f"], |dir| dir.write("f", "1234567890").unwrap()).await;

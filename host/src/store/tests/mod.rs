@@ -6,6 +6,7 @@ mod explicit;
 mod fates;
 mod files;
 mod history;
+mod hostile;
 mod quotas;
 pub(crate) mod power;
 mod records;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::limits::DEPTH_MAX;
+use crate::limits::OPEN_FILES_MAX;
 use crate::model::touched::Extent;
 use cap_std::ambient_authority;
 
@@ -22,7 +23,7 @@ impl Guest {
         dir.create_dir_all("d/e").unwrap();
         dir.write("d/old", "12345").unwrap();
         let disk = DiskAllowance { bytes_used: 5, bytes_max, files_used: 3, files_max };
-        let mut journal = Journal::new(dir, false, disk);
+        let mut journal = Journal::new(dir, false, disk, OPEN_FILES_MAX);
         let root = journal.open_root();
         Self { _temp: temp, journal, root }
     }
@@ -226,7 +227,7 @@ fn a_move_may_not_bring_anything_too_deep() {
 }
 
 #[test]
-fn only_links_that_stay_inside_are_made() {
+fn b14_only_links_that_stay_inside_are_made() {
     let mut guest = Guest::new(100, 10);
     assert_eq!(guest.journal.before_link("/etc/passwd", guest.root, "l"), Err(Refusal::Outside));
     assert_eq!(guest.journal.before_link("../x", guest.root, "l"), Err(Refusal::Outside));
@@ -243,7 +244,7 @@ fn the_directory_itself_cannot_be_changed() {
 }
 
 #[test]
-fn no_more_files_are_open_at_once_than_allowed() {
+fn b17_no_more_files_are_open_at_once_than_allowed() {
     let mut guest = Guest::new(100, 10);
     let opened = (0..OPEN_FILES_MAX).take_while(|_| guest.open("d/old", READ).is_ok()).count();
     assert!((900..OPEN_FILES_MAX).contains(&opened), "{opened}");

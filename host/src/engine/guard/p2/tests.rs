@@ -1,0 +1,54 @@
+//! What a component may make the server hold.
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use wasmtime_wasi::FsPerms;
+use wasmtime_wasi::WasiCtxBuilder;
+
+use super::*;
+use crate::engine::DiskAllowance;
+use crate::engine::guard::Guard;
+use crate::engine::guard::Journal;
+use crate::limits::OPEN_FILES_MAX;
+
+const FILES: usize = 2_000;
+
+/// A component's guard over a directory with [`FILES`] files, and that directory's number.
+fn guard(place: &tempfile::TempDir) -> (Guard, u32) {
+    for n in 0..FILES {
+        std::fs::write(place.path().join(format!("{n}")), "").unwrap();
+    }
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.allow_blocking_current_thread(true);
+    wasi.preopened_dir(place.path(), "/", FsPerms::ReadWrite).unwrap();
+    let dir = Dir::open_ambient_dir(place.path(), ambient_authority()).unwrap();
+    let disk = DiskAllowance { bytes_used: 0, bytes_max: 0, files_used: FILES as u64, files_max: FILES as u64 };
+    let mut guard = Guard::new(wasi.build_p1(), Journal::new(dir, false, disk, OPEN_FILES_MAX));
+    let root = preopens::Host::get_directories(&mut guard.p2()).unwrap().remove(0).0.rep();
+    (guard, root)
+}
+
+#[tokio::test]
+async fn b08_the_listings_that_a_component_holds_are_bounded_together() {
+    let place = tempfile::tempdir().unwrap();
+    let (mut guard, root) = guard(&place);
+    let mut held = Vec::new();
+    let refusal = loop {
+        match guard.p2().read_directory(Fd::new_borrow(root)).await {
+            Ok(listing) => held.push(listing),
+            Err(refusal) => break refusal,
+        }
+    };
+    assert_eq!(refusal.downcast().unwrap(), ErrorCode::Quota);
+    // `.` and `..` count too.
+    assert_eq!(held.len(), LISTED_MAX / (FILES + 2));
+
+    let first = held.remove(0);
+    HostDirectoryEntryStream::drop(&mut guard.p2(), first).unwrap();
+    let again = guard.p2().read_directory(Fd::new_borrow(root)).await.unwrap();
+    let mut names = 0;
+    while guard.p2().read_directory_entry(Resource::new_borrow(again.rep())).await.unwrap().is_some() {
+        names += 1;
+    }
+    assert_eq!(names, FILES);
+}
