@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use rusqlite::Row;
 
 use crate::ids::TenantId;
+use crate::limits::PATH_BYTES_MAX;
 use crate::model::params::check_name;
 use crate::store::commits;
 use crate::store::error::StoreError;
@@ -15,6 +16,7 @@ use crate::store::job_rows;
 use crate::store::keys;
 use crate::store::modules;
 use crate::store::nodes;
+use crate::store::nodes::Node;
 use crate::store::rows;
 use crate::store::sessions;
 use crate::store::tenants;
@@ -32,7 +34,7 @@ pub(super) fn check(db: &Connection) -> Result<(), StoreError> {
         sessions::session(row).map(drop)
     })?;
     each(db, "SELECT * FROM session_commit", |row| commits::commit(row).map(drop))?;
-    each(db, "SELECT * FROM node", |row| nodes::node(row).map(drop))?;
+    each(db, "SELECT * FROM node", |row| can_be_made(&nodes::node(row)?))?;
     each(db, "SELECT name, value FROM param", |row| {
         let (name, _): (String, String) = (row.get("name")?, row.get("value")?);
         check_name(&name).map_err(|bad| StoreError::Broken(bad.to_string()))
@@ -42,6 +44,16 @@ pub(super) fn check(db: &Connection) -> Result<(), StoreError> {
     each(db, "SELECT bytes FROM job_output", |row| {
         Ok(row.get_ref("bytes")?.as_blob().map(drop).map_err(rusqlite::Error::from)?)
     })
+}
+
+/// A link is made in each working copy, where the kernel takes not any target.
+fn can_be_made(node: &Node) -> Result<(), StoreError> {
+    match &node.target {
+        Some(target) if target.is_empty() || target.len() > PATH_BYTES_MAX || target.contains('\0') => {
+            Err(StoreError::Broken(format!("the link {} leads to nothing that there can be", node.path)))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// One after the other, however many there are.
@@ -80,6 +92,9 @@ mod tests {
             "cannot read: `magic` in column cause",
         );
         expect("INSERT INTO tenant VALUES ('a b', 0, 0, 0, 0, 0)", "cannot read: `a b` is not a tenant name");
+        let link = |target| format!("INSERT INTO node VALUES (1, 'l', 0, 0, 1, 'link', 0, 0, 0, {target})");
+        expect(&link("'a/b'"), "nothing");
+        expect(&link("''"), "cannot read: the link l leads to nothing");
         expect("INSERT INTO param VALUES (1, char(7), 0, 0, '')", "cannot read: a parameter's name");
     }
 }
