@@ -68,3 +68,4 @@ mod real_program;
 // The house itself.
 mod stairs;
 mod house;
+mod behaviours;
