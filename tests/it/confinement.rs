@@ -148,3 +148,27 @@ fn what_the_unit_and_the_container_file_say_the_server_knows() {
     let refused = sessile(["serve", "--config", file.path().to_str().unwrap()]).expect(1);
     assert!(refused.stderr.contains("`slots` is 0"), "{refused:?}");
 }
+
+/// B14 on a kernel, or under a container's filter, that does not have `openat2`: each step of a path is looked at by ourselves.
+#[test]
+fn b14_no_path_link_or_trick_leads_out_with_and_without_openat2() {
+    let tries = || {
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let server = TestServer::start().await;
+            for dress in guests::ESCAPE.dresses() {
+                let session = server.new_session().await;
+                let told = session.run(dress.clone()).await.succeeded().stdout().await;
+                assert_eq!(told, "", "{}", dress.name);
+            }
+            // What is allowed works.
+            let session = server.new_session().await;
+            for dress in guests::ODD_TREE.dresses() {
+                let _ = server.new_job(dress).run().await.succeeded();
+                let _ = session.run(guests::COUNTER_FILE).await.succeeded();
+            }
+            assert_eq!(session.text("counter").await, "2");
+        });
+    };
+    tries();
+    without(libc::SYS_openat2, libc::ENOSYS, tries);
+}

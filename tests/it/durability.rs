@@ -85,7 +85,7 @@ async fn r25_a_job_is_lost_after_three_attempts_and_the_queue_moves_on() {
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_is_there_after_a_kill() {
+async fn b21_what_was_acknowledged_is_there_after_a_kill() {
     let mut server = TestServer::start().await;
     let session = server.new_session().with_param("city", "Utrecht").with_file("in/data.txt", "data").await;
     let job = session.new_job(guests::REPORT).args(["[1, 2]"]).run().await.succeeded();

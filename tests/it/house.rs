@@ -20,12 +20,12 @@ const LONGER_FILES: &[(&str, &str)] = &[];
 const LONGER_FUNCTIONS: &[(&str, &str, &str)] =
     &[("host/src/http/problem/codes.rs", "sheet", "one table with a line for each code, as rustfmt breaks it")];
 
-fn root() -> PathBuf {
+pub(super) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
 /// Every Rust file of ours, by its path from the root on.
-fn sources() -> Vec<(String, String)> {
+pub(super) fn sources() -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut folders: Vec<PathBuf> =
         ["host", "guest-sdk", "examples", "tests", "xtask", "fuzz"].map(|name| root().join(name)).into();

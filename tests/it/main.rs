@@ -76,3 +76,4 @@ mod real_program;
 // The house itself.
 mod stairs;
 mod house;
+mod behaviours;

@@ -339,3 +339,24 @@ async fn r33_depth_and_length_of_paths_are_bounded_and_the_job_goes_on() {
             .await;
     }
 }
+
+#[tokio::test]
+async fn b13_the_one_directory_that_a_guest_is_given_is_named_by_a_slash() {
+    let server = TestServer::start().await;
+    let wat = r#"(module
+        (import "wasi_snapshot_preview1" "fd_prestat_get" (func $get (param i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_prestat_dir_name" (func $name (param i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (func $is (param i32 i32) (if (i32.ne (local.get 0) (local.get 1)) (then unreachable)))
+        (func (export "_start") (local $n i32)
+            (call $is (call $get (i32.const 3) (i32.const 100)) (i32.const 0))
+            (call $is (i32.load (i32.const 104)) (i32.const 1))
+            (call $is (call $name (i32.const 3) (i32.const 200) (i32.const 1)) (i32.const 0))
+            (call $is (i32.load8_u (i32.const 200)) (i32.const 47))
+            (local.set $n (i32.const 1000))
+            (loop
+                (call $is (call $get (local.get $n) (i32.const 100)) (i32.const 8))
+                (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+                (br_if 0 (i32.gt_s (local.get $n) (i32.const 3))))))"#;
+    let _ = submit(&server, wat, &[], None).await.wait().await.succeeded();
+}
