@@ -42,6 +42,13 @@ const CONTENT: &[Rule] = &[
         "it is gone, and its pieces are not",
     ),
     (
+        "SELECT 'file ' || file || ' in ' || {session} AS what FROM session JOIN chunk ON session = key
+         WHERE uncommitted AND 0 + since <= version AND (until = 0 OR until > version)
+             AND (key, file) NOT IN (SELECT node.session, file FROM session AS its JOIN node ON node.session = its.key
+                 WHERE kind = 'file' AND 0 + since <= its.version AND (until = 0 OR until > its.version))",
+        "it was not there at the last commit, and its pieces were",
+    ),
+    (
         "SELECT kind || ' ' || path || ' in ' || {session} AS what FROM session JOIN node AS inner ON session = key
          WHERE path LIKE '%/%' AND (until = 0 OR until > oldest) AND NOT EXISTS (SELECT 1 FROM node AS outer
              WHERE outer.session = key AND outer.kind = 'directory'
