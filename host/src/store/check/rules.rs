@@ -117,9 +117,15 @@ const HISTORY: &[Rule] = &[
     ),
     (
         "SELECT {session} AS what FROM session WHERE
-             EXISTS (SELECT 1 FROM node WHERE session = key AND max(since, until) > version + uncommitted)
-             OR EXISTS (SELECT 1 FROM chunk WHERE session = key AND max(since, until) > version + uncommitted)
-             OR EXISTS (SELECT 1 FROM param WHERE session = key AND max(since, until) > version + uncommitted)
+             EXISTS (SELECT 1 FROM node WHERE session = key
+                 AND (max(since, until) > version + uncommitted OR min(since, until) < 0
+                     OR typeof(since) || typeof(until) <> 'integerinteger'))
+             OR EXISTS (SELECT 1 FROM chunk WHERE session = key
+                 AND (max(since, until) > version + uncommitted OR min(since, until) < 0
+                     OR typeof(since) || typeof(until) <> 'integerinteger'))
+             OR EXISTS (SELECT 1 FROM param WHERE session = key
+                 AND (max(since, until) > version + uncommitted OR min(since, until) < 0
+                     OR typeof(since) || typeof(until) <> 'integerinteger'))
              OR EXISTS (SELECT 1 FROM session_commit WHERE session = key AND number > version)",
         "something in it belongs to no commit",
     ),
