@@ -53,6 +53,8 @@ pub struct Config {
     pub work: Option<PathBuf>,
     /// What working copies may hold together in memory.
     pub work_bytes_max: u64,
+    /// What all guests may hold of memory together.
+    pub guest_memory_bytes_max: u64,
     /// What compiling one module may take.
     pub compile: CompileLimits,
     /// What a tenant has unless told otherwise.
@@ -116,6 +118,7 @@ struct Layer {
     connections_max: Option<u64>,
     work: Option<PathBuf>,
     work_bytes_max: Option<u64>,
+    guest_memory_bytes_max: Option<u64>,
     compile_memory_bytes_max: Option<u64>,
     compile_cpu_s_max: Option<u64>,
     compile_wall_s_max: Option<u64>,
@@ -125,7 +128,7 @@ struct Layer {
 }
 
 /// The settings by name, and whether their value is a number.
-const SETTINGS: [(&str, bool); 20] = [
+const SETTINGS: [(&str, bool); 21] = [
     ("data", false),
     ("listen", false),
     (TRUE_OR_FALSE, false),
@@ -142,6 +145,7 @@ const SETTINGS: [(&str, bool); 20] = [
     ("connections_max", true),
     ("work", false),
     ("work_bytes_max", true),
+    ("guest_memory_bytes_max", true),
     ("compile_memory_bytes_max", true),
     ("compile_cpu_s_max", true),
     ("compile_wall_s_max", true),
@@ -188,7 +192,16 @@ impl Config {
         let compile = compile_limits(&layer)?;
         let slots = in_range("slots", layer.slots.unwrap_or(4 * cores), 1, limits::SLOTS_MAX)?;
         let patience = patience(&layer)?;
+        let guest_memory_bytes_max = in_range(
+            "guest_memory_bytes_max",
+            layer
+                .guest_memory_bytes_max
+                .unwrap_or_else(|| (memory_of_machine() / 4 * 3).max(limits::GUEST_MEMORY_BYTES_MIN)),
+            limits::GUEST_MEMORY_BYTES_MIN,
+            limits::QUOTA_BYTES_MAX,
+        )?;
         let connections_max = layer.connections_max.map(|most| in_range("connections_max", most, 4, 1_000_000));
+        let quota = quota(&layer, slots, cores, guest_memory_bytes_max)?;
         let config = Config {
             data: flags.data.clone().or(layer.data).unwrap_or_else(|| "sessile-data".into()),
             listen: flags.listen.or(layer.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7777))),
@@ -223,7 +236,8 @@ impl Config {
             patience,
             connections_max: connections_max.transpose()?.map(|most| most as usize),
             compile,
-            quota: quota(&layer.quota, slots, cores)?,
+            quota,
+            guest_memory_bytes_max,
             work: layer.work,
             work_bytes_max: layer.work_bytes_max.unwrap_or(1 << 30),
             log: layer.log.unwrap_or_default(),
@@ -298,6 +312,7 @@ impl Layer {
             connections_max: self.connections_max.or(below.connections_max),
             work: self.work.or(below.work),
             work_bytes_max: self.work_bytes_max.or(below.work_bytes_max),
+            guest_memory_bytes_max: self.guest_memory_bytes_max.or(below.guest_memory_bytes_max),
             compile_memory_bytes_max: self.compile_memory_bytes_max.or(below.compile_memory_bytes_max),
             compile_cpu_s_max: self.compile_cpu_s_max.or(below.compile_cpu_s_max),
             compile_wall_s_max: self.compile_wall_s_max.or(below.compile_wall_s_max),
@@ -307,12 +322,24 @@ impl Layer {
     }
 }
 
-fn quota(set: &BTreeMap<String, u64>, slots: u64, cores: u64) -> Result<Quota, BadQuota> {
+/// What a tenant has on this machine. Who sets `slots` wants that many jobs at once; otherwise a
+/// tenant may begin more, so that its own short jobs pass its long ones.
+fn quota(layer: &Layer, slots: u64, cores: u64, memory: u64) -> Result<Quota, BadQuota> {
     let mut overrides = Overrides::default();
-    for (name, value) in set {
+    for (name, value) in &layer.quota {
         overrides.set(Measure::named(name)?, *value)?;
     }
-    Ok(Quota::of_machine(slots, cores).with(&overrides))
+    let running_jobs = if layer.slots.is_some() { slots } else { 3 * slots };
+    let machine = Quota { running_jobs, running_memory_bytes: memory / 2, ..Quota::of_machine(slots, cores) };
+    Ok(machine.with(&overrides))
+}
+
+/// What the machine has, or the container that this is.
+fn memory_of_machine() -> u64 {
+    let machine = rustix::system::sysinfo();
+    let machine = (machine.totalram as u64).saturating_mul(u64::from(machine.mem_unit));
+    let container = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    container.and_then(|most| most.trim().parse().ok()).map_or(machine, |most: u64| most.min(machine))
 }
 
 fn patience(layer: &Layer) -> Result<Patience, ConfigError> {

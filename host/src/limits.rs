@@ -161,6 +161,8 @@ pub const HISTORY_BYTES_MIN: u64 = 64 << 10;
 /// The longest age of a commit that a session may ask for, ten years.
 pub const HISTORY_AGE_MAX: Duration = LIFETIME_MAX;
 
+/// What all guests together can do with at least: one job with the usual limit.
+pub const GUEST_MEMORY_BYTES_MIN: u64 = MEMORY_BYTES_DEFAULT;
 /// Guests that an operator may let run at once: each is a thread, and a place in the pool.
 pub const SLOTS_MAX: u64 = 4_096;
 /// Sessions that a tenant may be given; each is a handful of rows.

@@ -21,7 +21,7 @@ async fn r1_a_running_job_cannot_be_attached_to_a_session() {
 }
 
 #[tokio::test]
-async fn r2_the_same_id_with_the_same_request_runs_once() {
+async fn b25_r2_the_same_id_with_the_same_request_runs_once() {
     let server = TestServer::start().await;
     let session = server.new_session().await;
     let order = session.new_job(guests::COUNTER_FILE).id("invoice-7");

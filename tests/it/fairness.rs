@@ -84,6 +84,46 @@ async fn r34_short_jobs_of_a_tenant_pass_its_long_ones_if_its_quota_lets_them_be
 }
 
 #[tokio::test]
+async fn r34_short_jobs_pass_long_ones_on_a_server_as_it_comes() {
+    let server = TestServer::start().await;
+    // As many as there are slots for.
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut jobs = Vec::new();
+    for job in flood(&server, 4 * processors).await {
+        jobs.push(job.until_running().await);
+    }
+    let _ = server.new_job(guests::HELLO).run().await.succeeded();
+    for job in jobs {
+        job.end().await;
+    }
+}
+
+#[tokio::test]
+async fn b08_the_jobs_of_a_tenant_share_the_memory_that_its_quota_allows() {
+    let server = TestServer::start().await;
+    let quiet = another_tenant(&server).await;
+    let small = json!({"running_memory_bytes": 32 << 20});
+    let _ = server.patch("/v1/admin/tenants/quiet/quota", &small).await.expect(200);
+    let job = quiet.new_job(guests::EAT_MEMORY).limit("memory_bytes", 256 << 20).run().await;
+    let job = job.failed("memory-limit");
+    let detail = job.json["outcome"]["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("the jobs of its tenant hold"), "{detail}");
+    // What it held is given back, and another tenant did not feel it.
+    let _ = quiet.new_job(guests::HELLO).run().await.succeeded();
+    let _ = server.new_job(guests::HELLO).run().await.succeeded();
+}
+
+#[tokio::test]
+async fn b08_all_guests_share_the_memory_that_the_server_has_for_them() {
+    let server = TestServer::with("guest_memory_bytes_max", 256 << 20).start().await;
+    let all = json!({"running_memory_bytes": 1_u64 << 40});
+    let _ = server.patch("/v1/admin/tenants/dev/quota", &all).await.expect(200);
+    let job = server.new_job(guests::EAT_MEMORY).limit("memory_bytes", 1 << 30).run().await;
+    let _ = job.failed("host-error");
+    let _ = server.new_job(guests::HELLO).run().await.succeeded();
+}
+
+#[tokio::test]
 async fn r32_a_job_that_waits_to_go_on_is_cancelled_at_once() {
     let server = TestServer::with("slots", 1).start().await;
     let quiet = another_tenant(&server).await;

@@ -50,7 +50,7 @@ async fn r7_jobs_of_one_session_run_in_the_order_of_acceptance() {
 }
 
 #[tokio::test]
-async fn r7_two_jobs_of_one_session_never_run_at_the_same_time() {
+async fn b24_r7_two_jobs_of_one_session_never_run_at_the_same_time() {
     let server = TestServer::start().await;
     let session = server.new_session().await;
     let jobs = append_each(&session, &numbered(30)).await;

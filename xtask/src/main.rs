@@ -22,6 +22,8 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
+use crate::bench::soak;
+
 const USAGE: &str = "\
 cargo xtask <word>
 
@@ -32,6 +34,7 @@ cargo xtask <word>
   fuzz [--minutes N] [TARGET]
                      look for bytes that break a promise, on nightly, with cargo-fuzz; see docs/fuzzing.md
   bench [GROUP…]     compare what things cost, in release builds on this machine; see BENCH.md
+  soak [--minutes N] load a server for N minutes (10 unless told) and say what grows; see BENCH.md
   setup              add the wasm targets to the toolchain; demo and test do it themselves
 ";
 
@@ -59,6 +62,8 @@ fn obey(words: &[&str]) -> anyhow::Result<()> {
         ["fuzz", "--minutes", minutes, target] => fuzz::fuzz(fuzz::parse(minutes)?, Some(target)),
         ["fuzz", target] => fuzz::fuzz(fuzz::MINUTES, Some(target)),
         ["demo"] => demo::demo(),
+        ["soak"] => soak::soak(soak::MINUTES),
+        ["soak", "--minutes", minutes] => soak::soak(soak::parse(minutes)?),
         ["bench", groups @ ..] => bench::bench(groups),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

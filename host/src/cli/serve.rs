@@ -103,7 +103,12 @@ fn start_and_serve(config: Config) -> Result<(), ServeError> {
     let compile = CompileLimits { confinement, ..config.compile };
     let seats = slots::seats(config.slots);
     let open_files_max = open_files_of_a_guest(open_files, seats);
-    let engine = Engine::start(EngineConfig { seats, open_files_max, compile })?;
+    let engine = Engine::start(EngineConfig {
+        seats,
+        open_files_max,
+        memory_bytes_max: config.guest_memory_bytes_max,
+        compile,
+    })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("http")

@@ -11,7 +11,9 @@ use wasmtime::WasmBacktrace;
 use wasmtime_wasi::I32Exit;
 
 use super::imports::DeskFailed;
+use super::limiter::NoMemoryLeft;
 use super::limiter::OverMemory;
+use super::limiter::OverTogether;
 use super::live::Live;
 use super::order::Ran;
 use super::output::OverLimit;
@@ -56,13 +58,16 @@ fn of_error(error: &wasmtime::Error) -> Outcome {
     if let Some(over) = error.downcast_ref::<OverMemory>() {
         return Outcome::failed(Reason::MemoryLimit, over.to_string());
     }
+    if let Some(over) = error.downcast_ref::<OverTogether>() {
+        return Outcome::failed(Reason::MemoryLimit, over.to_string());
+    }
     if let Some(over) = error.downcast_ref::<OverCpu>() {
         return Outcome::failed(Reason::CpuLimit, over.to_string());
     }
     if error.is::<DeskFailed>() {
         return Outcome::failed(Reason::HostError, "the server could not change the job's session");
     }
-    if error.is::<PoolConcurrencyLimitError>() {
+    if error.is::<PoolConcurrencyLimitError>() || error.is::<NoMemoryLeft>() {
         return Outcome::failed(Reason::HostError, "the server had no memory left for the job");
     }
     Outcome::failed(Reason::Trap, trap_detail(error))

@@ -84,8 +84,7 @@ fn calling_all(
     linker: &wasmtime::Linker<state::JobState>,
 ) -> wasmtime::Result<(String, Vec<Function>)> {
     let room = Room::new();
-    let mut store =
-        Store::new(engine, state::JobState::new(room.order(), Instant::now(), crate::limits::OPEN_FILES_MAX)?);
+    let mut store = Store::new(engine, state::JobState::new(room.order(), Instant::now(), &house())?);
     let linked: Vec<_> = linker.iter(&mut store).map(|(module, name, what)| (module, name, what.into_func())).collect();
     let mut linked: Vec<_> =
         linked.into_iter().filter_map(|(module, name, what)| Some((module, name, what?.ty(&store)))).collect();
@@ -139,6 +138,7 @@ impl Room {
             stdin: Stdin::Bytes(b"input".to_vec()),
             stdout: Stdout::Kept,
             limits: JobLimits::default(),
+            tenant_memory: Purse::new(u64::MAX),
             job: "j".parse().expect("an id"),
             attempt: 1,
             session: Some(session("s")),
@@ -194,8 +194,7 @@ pub fn imports(bytes: &[u8]) {
     let caller = &*CALLER;
     let room = Room::new();
     let before = tree(&room.work());
-    let state = state::JobState::new(room.order(), Instant::now(), crate::limits::OPEN_FILES_MAX)
-        .expect("the directory is there");
+    let state = state::JobState::new(room.order(), Instant::now(), &house()).expect("the directory is there");
     let mut store = Store::new(&caller.engine, state);
     store.limiter(|state| state.meter());
     store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
@@ -310,4 +309,8 @@ fn depth(json: &serde_json::Value) -> usize {
         serde_json::Value::Object(all) => 1 + all.values().map(depth).max().unwrap_or(0),
         _ => 0,
     }
+}
+
+fn house() -> House {
+    House { open_files_max: crate::limits::OPEN_FILES_MAX, memory: Purse::new(u64::MAX) }
 }

@@ -1,16 +1,29 @@
 //! How much memory a guest holds: all its memories and tables together.
 //!
-//! Promise: the sum never passes the job's limit. (Wasmtime's own limiter looks
-//! at each memory by itself: 100 memories took 4 GiB under a limit of 256 MiB.)
+//! Promise: the sum never passes the job's limit, nor the guests of a tenant, or
+//! all guests, theirs. (Wasmtime's own limiter looks at each memory by itself: 100
+//! memories took 4 GiB under a limit of 256 MiB.)
+
+use std::sync::Arc;
 
 use wasmtime::ResourceLimiter;
+
+use super::purse::Purse;
 
 /// What one element of a table costs.
 const ELEMENT_BYTES: usize = size_of::<usize>();
 
+/// What a guest shares memory with.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    pub(super) with_tenant: Arc<Purse>,
+    pub(super) with_all: Arc<Purse>,
+}
+
 /// Counts one guest's memory, and says no at its limit.
 #[derive(Debug)]
 pub(super) struct Meter {
+    shared: Shared,
     bytes_max: u64,
     bytes: u64,
     peak: u64,
@@ -26,9 +39,25 @@ pub(super) struct OverMemory {
     bytes_max: u64,
 }
 
+/// The guests of the job's tenant hold as much as they may together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the job asked for {step} bytes more of memory, and the jobs of its tenant hold {held} of the {bytes_max} that they may hold together"
+)]
+pub(super) struct OverTogether {
+    step: u64,
+    held: u64,
+    bytes_max: u64,
+}
+
+/// All guests of the server hold as much as they may together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the server has no memory left for its guests")]
+pub(super) struct NoMemoryLeft;
+
 impl Meter {
-    pub(super) fn new(bytes_max: u64) -> Self {
-        Self { bytes_max, bytes: 0, peak: 0, last_step: 0 }
+    pub(super) fn new(bytes_max: u64, shared: Shared) -> Self {
+        Self { shared, bytes_max, bytes: 0, peak: 0, last_step: 0 }
     }
 
     /// The most that was held at once.
@@ -49,6 +78,15 @@ impl Meter {
         if wanted > self.bytes_max {
             return Err(OverMemory { wanted, bytes_max: self.bytes_max }.into());
         }
+        let Shared { with_tenant, with_all } = &self.shared;
+        if !with_tenant.take(step) {
+            let (held, bytes_max) = with_tenant.stand();
+            return Err(OverTogether { step, held, bytes_max }.into());
+        }
+        if !with_all.take(step) {
+            with_tenant.give_back(step);
+            return Err(NoMemoryLeft.into());
+        }
         self.bytes = wanted;
         self.peak = self.peak.max(wanted);
         self.last_step = step;
@@ -57,7 +95,19 @@ impl Meter {
 
     fn take_back(&mut self) {
         self.bytes -= self.last_step;
+        self.give_back(self.last_step);
         self.last_step = 0;
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.shared.with_tenant.give_back(bytes);
+        self.shared.with_all.give_back(bytes);
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.give_back(self.bytes);
     }
 }
 
@@ -89,9 +139,17 @@ impl ResourceLimiter for Meter {
 mod tests {
     use super::*;
 
+    fn shared(with_tenant: u64, with_all: u64) -> Shared {
+        Shared { with_tenant: Purse::new(with_tenant), with_all: Purse::new(with_all) }
+    }
+
+    fn alone() -> Meter {
+        Meter::new(1_000, shared(u64::MAX, u64::MAX))
+    }
+
     #[test]
     fn b08_memories_and_tables_share_one_limit() {
-        let mut meter = Meter::new(1_000);
+        let mut meter = alone();
         assert!(meter.memory_growing(0, 400, None).unwrap());
         assert!(meter.memory_growing(0, 400, None).unwrap());
         assert!(meter.table_growing(0, 25, None).unwrap());
@@ -102,16 +160,34 @@ mod tests {
 
     #[test]
     fn a_modules_own_maximum_is_no_failure_of_the_job() {
-        let mut meter = Meter::new(1_000);
+        let mut meter = alone();
         assert!(!meter.memory_growing(0, 400, Some(300)).unwrap());
         assert_eq!(meter.peak(), 0);
     }
 
     #[test]
     fn what_could_not_be_had_is_not_counted() {
-        let mut meter = Meter::new(1_000);
+        let mut meter = alone();
         assert!(meter.memory_growing(0, 900, None).unwrap());
         meter.memory_grow_failed(wasmtime::Error::msg("no address space")).unwrap();
         assert!(meter.memory_growing(0, 1_000, None).unwrap());
+    }
+
+    #[test]
+    fn b08_guests_of_a_tenant_share_a_bound_and_so_do_all() {
+        let shared = shared(1_000, 1_500);
+        let neighbour = Shared { with_tenant: Purse::new(1_000), with_all: shared.with_all.clone() };
+        let mut one = Meter::new(800, shared.clone());
+        let mut two = Meter::new(800, shared.clone());
+        assert!(one.memory_growing(0, 800, None).unwrap());
+        let over = two.memory_growing(0, 300, None).unwrap_err();
+        assert_eq!(over.downcast_ref::<OverTogether>(), Some(&OverTogether { step: 300, held: 800, bytes_max: 1_000 }));
+        assert!(two.memory_growing(0, 200, None).unwrap());
+        let mut other = Meter::new(800, neighbour.clone());
+        assert!(other.memory_growing(0, 501, None).unwrap_err().is::<NoMemoryLeft>());
+        assert_eq!(neighbour.with_tenant.stand().0, 0);
+        assert!(other.memory_growing(0, 500, None).unwrap());
+        drop((one, two, other));
+        assert_eq!((shared.with_tenant.stand().0, shared.with_all.stand().0), (0, 0));
     }
 }

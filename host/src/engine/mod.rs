@@ -24,6 +24,7 @@ mod run;
 mod ending;
 mod state;
 mod limiter;
+mod purse;
 mod time;
 mod guard;
 mod imports;
@@ -52,6 +53,7 @@ pub use self::output::Output;
 pub use self::pipe::NobodyReads;
 pub use self::pipe::Piece;
 pub use self::pipe::Pipe;
+pub use self::purse::Purse;
 pub use self::stdio::Stdin;
 pub use self::stdio::Stdout;
 
@@ -63,6 +65,7 @@ use crate::ids::Digest;
 use self::cache::Cache;
 use self::config::Engines;
 use self::seats::Seats;
+use self::state::House;
 use self::time::Ticker;
 
 /// How the engine is built.
@@ -72,6 +75,8 @@ pub struct EngineConfig {
     pub seats: usize,
     /// How many files each of them may hold open.
     pub open_files_max: usize,
+    /// What all guests may hold of memory together.
+    pub memory_bytes_max: u64,
     /// What the compilation of one module may take.
     pub compile: CompileLimits,
 }
@@ -114,7 +119,8 @@ impl Engine {
         let cache = Cache::new(&engines).map_err(EngineError::Setup)?;
         let cache = Arc::new(cache);
         let ticker = Ticker::start(&engines).map_err(EngineError::Thread)?;
-        let seats = Seats::start(config.seats, config.open_files_max).map_err(EngineError::Thread)?;
+        let house = House { open_files_max: config.open_files_max, memory: Purse::new(config.memory_bytes_max) };
+        let seats = Seats::start(config.seats, &house).map_err(EngineError::Thread)?;
         let inner = Inner { seats, cache, engines, compile: config.compile, _ticker: ticker };
         Ok(Self { inner: Arc::new(inner) })
     }

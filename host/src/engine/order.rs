@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::Live;
 use crate::engine::Program;
+use crate::engine::Purse;
 use crate::engine::Stdin;
 use crate::engine::Stdout;
 use crate::ids::JobId;
@@ -32,6 +33,8 @@ pub struct RunOrder {
     pub stdin: Stdin,
     pub stdout: Stdout,
     pub limits: JobLimits,
+    /// What all guests of the job's tenant hold together.
+    pub tenant_memory: Arc<Purse>,
     pub job: JobId,
     /// 1 for the first run of the job.
     pub attempt: u32,

@@ -14,6 +14,7 @@ use super::ending::End;
 use super::order::Ran;
 use super::order::RightToCompute;
 use super::order::RunOrder;
+use super::state::House;
 use super::state::JobState;
 use super::time::CpuWatch;
 use crate::limits::HOSTCALL_BYTES_MAX;
@@ -21,7 +22,7 @@ use crate::model::job::JobLimits;
 use crate::model::job::Spent;
 
 /// Runs the guest of `order` on this thread.
-pub(super) async fn run(cache: &Cache, order: RunOrder, right: &mut dyn RightToCompute, open_files_max: usize) -> Ran {
+pub(super) async fn run(cache: &Cache, order: RunOrder, right: &mut dyn RightToCompute, house: &House) -> Ran {
     let begin = Instant::now();
     let cpu = CpuWatch::start(order.limits.cpu);
     let loaded = match cache.get(&order.program) {
@@ -29,7 +30,7 @@ pub(super) async fn run(cache: &Cache, order: RunOrder, right: &mut dyn RightToC
         Err(error) => return not_loaded(&order, &error),
     };
     let (limits, live, stop) = (order.limits, order.live.clone(), order.stop.clone());
-    let (job, state) = (order.job.clone(), JobState::new(order, begin, open_files_max));
+    let (job, state) = (order.job.clone(), JobState::new(order, begin, house));
     let state = match state {
         Ok(state) => state,
         Err(error) => {

@@ -20,6 +20,7 @@ use super::order::Ran;
 use super::order::RightToCompute;
 use super::order::RunOrder;
 use super::run;
+use super::state::House;
 
 /// How much the kernel prefers every other thread of the server: with guests at
 /// this nice value a plain request waits 1 to 2 ms while all slots are used.
@@ -45,8 +46,8 @@ struct Work {
 
 impl Seats {
     /// Starts `count` threads, whose guests hold at most that many files open each.
-    pub(super) fn start(count: usize, open_files_max: usize) -> io::Result<Self> {
-        let seats = (0..count).map(|number| Seat::start(number, open_files_max)).collect::<io::Result<_>>()?;
+    pub(super) fn start(count: usize, house: &House) -> io::Result<Self> {
+        let seats = (0..count).map(|number| Seat::start(number, house.clone())).collect::<io::Result<_>>()?;
         Ok(Self { seats })
     }
 
@@ -76,7 +77,7 @@ impl Seats {
 }
 
 impl Seat {
-    fn start(number: usize, open_files_max: usize) -> io::Result<Self> {
+    fn start(number: usize, house: House) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (line, works) = mpsc::channel::<Work>();
         let name = format!("seat-{number}");
@@ -85,7 +86,7 @@ impl Seat {
                 tracing::warn!(%error, "guests run at the priority of everything else");
             }
             while let Ok(work) = works.recv() {
-                runtime.block_on(work.carry_out(open_files_max));
+                runtime.block_on(work.carry_out(&house));
             }
         })?;
         Ok(Self { line: Some(line), thread: Some(thread) })
@@ -93,11 +94,11 @@ impl Seat {
 }
 
 impl Work {
-    async fn carry_out(self, open_files_max: usize) {
+    async fn carry_out(self, house: &House) {
         let Work { cache, order, mut right, answer } = self;
         let live: Arc<Live> = order.live.clone();
         let job = order.job.clone();
-        let ran = AssertUnwindSafe(run::run(&cache, order, &mut *right, open_files_max)).catch_unwind().await;
+        let ran = AssertUnwindSafe(run::run(&cache, order, &mut *right, house)).catch_unwind().await;
         let ran = ran.unwrap_or_else(|panic| {
             tracing::error!(%job, panic = panic_text(&*panic), "the engine panicked in a run");
             Ran::broken(&live)

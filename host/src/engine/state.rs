@@ -4,6 +4,7 @@
 //! host's own are nowhere in here.
 
 use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
 use std::time::Instant;
 
 use wasmtime_wasi::FsPerms;
@@ -17,8 +18,10 @@ use super::guard::Journal;
 use super::imports::AboutJob;
 use super::imports::JobHost;
 use super::limiter::Meter;
+use super::limiter::Shared;
 use super::order::RunOrder;
 use super::output::Printer;
+use super::purse::Purse;
 use super::stdio::Inflow;
 use super::stdio::Outflow;
 use super::stdio::Stdin;
@@ -42,9 +45,18 @@ pub(super) struct Left {
     pub(super) memory_peak_bytes: u64,
 }
 
+/// What all guests of a server share.
+#[derive(Clone, Debug)]
+pub(super) struct House {
+    /// Files that each may hold open.
+    pub(super) open_files_max: usize,
+    /// What they hold of memory together.
+    pub(super) memory: Arc<Purse>,
+}
+
 impl JobState {
-    /// For a run that began at `begin`, and may hold `open_files_max` files open.
-    pub(super) fn new(mut order: RunOrder, begin: Instant, open_files_max: usize) -> wasmtime::Result<Self> {
+    /// For a run that began at `begin`, on a server whose guests share that.
+    pub(super) fn new(mut order: RunOrder, begin: Instant, house: &House) -> wasmtime::Result<Self> {
         let stdin = std::mem::replace(&mut order.stdin, Stdin::Bytes(Vec::new()));
         let mut wasi = WasiCtxBuilder::new();
         // File operations happen in place on this thread, which has nothing else to do: faster,
@@ -66,9 +78,10 @@ impl JobState {
         let by_handle = format!("/proc/self/fd/{}", order.dir.as_raw_fd());
         wasi.preopened_dir(by_handle, "/", FsPerms::ReadWrite)?;
         let wasi = wasi.build_p1();
-        let meter = Meter::new(order.limits.memory_bytes);
+        let shared = Shared { with_tenant: order.tenant_memory.clone(), with_all: house.memory.clone() };
+        let meter = Meter::new(order.limits.memory_bytes, shared);
         let deadline = begin + order.limits.wall;
-        let guard = Guard::new(wasi, Journal::new(order.dir, order.has_links, order.disk, open_files_max));
+        let guard = Guard::new(wasi, Journal::new(order.dir, order.has_links, order.disk, house.open_files_max));
         let about = AboutJob {
             job: order.job,
             module: order.module_name,

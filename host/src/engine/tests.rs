@@ -65,7 +65,13 @@ const NOSPC: i32 = 51;
 const NOTSUP: i32 = 58;
 
 fn engine() -> Engine {
-    Engine::start(EngineConfig { seats: 1, open_files_max: OPEN_FILES_MAX, compile: CompileLimits::default() }).unwrap()
+    Engine::start(EngineConfig {
+        seats: 1,
+        open_files_max: OPEN_FILES_MAX,
+        memory_bytes_max: u64::MAX,
+        compile: CompileLimits::default(),
+    })
+    .unwrap()
 }
 
 /// A server's engine, a session's directory and a job's limits.
@@ -113,6 +119,7 @@ impl Bench {
             stdin: Stdin::Bytes(Vec::new()),
             stdout: Stdout::Kept,
             limits: self.limits,
+            tenant_memory: Purse::new(u64::MAX),
             job: "j".parse().unwrap(),
             attempt: 1,
             session: self.session.clone(),

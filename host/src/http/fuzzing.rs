@@ -70,6 +70,7 @@ impl Server {
         let engine = Engine::start(EngineConfig {
             seats: 1,
             open_files_max: crate::limits::OPEN_FILES_MAX,
+            memory_bytes_max: u64::MAX,
             compile: CompileLimits::default(),
         })
         .expect("an engine");

@@ -168,6 +168,7 @@ fn code_of(over: &OverQuota) -> Code {
         Measure::Sessions | Measure::Modules | Measure::QueuedJobs | Measure::CpuSPerMin => Code::QuotaExceeded,
         // What nobody is refused for, but bounds or delays.
         Measure::RunningJobs
+        | Measure::RunningMemoryBytes
         | Measure::Weight
         | Measure::WallMs
         | Measure::CpuMs

@@ -20,6 +20,7 @@ pub enum Measure {
     ModuleBytes,
     QueuedJobs,
     RunningJobs,
+    RunningMemoryBytes,
     RequestsPerS,
     CpuSPerMin,
     Weight,
@@ -44,6 +45,8 @@ pub struct Quota {
     /// Jobs that were accepted and do not run yet.
     pub queued_jobs: u64,
     pub running_jobs: u64,
+    /// What its jobs hold of memory together.
+    pub running_memory_bytes: u64,
     pub requests_per_s: u64,
     /// Processor seconds of its jobs in a minute.
     pub cpu_s_per_min: u64,
@@ -123,13 +126,14 @@ pub fn whole_seconds(wait: Duration) -> u64 {
 
 impl Measure {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Measure; 15] = [
+    pub const ALL: [Measure; 16] = [
         Measure::Sessions,
         Measure::StoredBytes,
         Measure::Modules,
         Measure::ModuleBytes,
         Measure::QueuedJobs,
         Measure::RunningJobs,
+        Measure::RunningMemoryBytes,
         Measure::RequestsPerS,
         Measure::CpuSPerMin,
         Measure::Weight,
@@ -151,6 +155,7 @@ impl Measure {
             Measure::QueuedJobs => ("queued_jobs", 0, limits::JOBS_LIVE_MAX as u64),
             // With none, what was accepted would wait for ever.
             Measure::RunningJobs => ("running_jobs", 1, limits::SLOTS_MAX),
+            Measure::RunningMemoryBytes => ("running_memory_bytes", limits::MEMORY_BYTES_MIN, limits::QUOTA_BYTES_MAX),
             Measure::RequestsPerS => ("requests_per_s", 1, limits::QUOTA_REQUESTS_PER_S_MAX),
             Measure::CpuSPerMin => ("cpu_s_per_min", 1, limits::QUOTA_CPU_S_PER_MIN_MAX),
             Measure::Weight => ("weight", 1, limits::QUOTA_WEIGHT_MAX),
@@ -248,6 +253,7 @@ impl Quota {
             module_bytes: 4 << 30,
             queued_jobs: 20_000,
             running_jobs: slots,
+            running_memory_bytes: limits::QUOTA_BYTES_MAX,
             requests_per_s: 20_000,
             cpu_s_per_min: 60 * processors,
             weight: 1,
@@ -280,6 +286,7 @@ impl Quota {
             Measure::ModuleBytes => &mut self.module_bytes,
             Measure::QueuedJobs => &mut self.queued_jobs,
             Measure::RunningJobs => &mut self.running_jobs,
+            Measure::RunningMemoryBytes => &mut self.running_memory_bytes,
             Measure::RequestsPerS => &mut self.requests_per_s,
             Measure::CpuSPerMin => &mut self.cpu_s_per_min,
             Measure::Weight => &mut self.weight,

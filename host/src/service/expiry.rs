@@ -255,6 +255,7 @@ mod tests {
         let engine = Engine::start(EngineConfig {
             seats: seats(1),
             open_files_max: OPEN_FILES_MAX,
+            memory_bytes_max: u64::MAX,
             compile: CompileLimits::default(),
         })
         .unwrap();

@@ -62,6 +62,7 @@ async fn start(home: &TempDir) -> Service {
     let engine = Engine::start(EngineConfig {
         seats: seats(1),
         open_files_max: OPEN_FILES_MAX,
+        memory_bytes_max: u64::MAX,
         compile: CompileLimits::default(),
     })
     .unwrap();

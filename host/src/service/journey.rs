@@ -275,6 +275,7 @@ impl Service {
             stdin,
             stdout,
             limits: job.limits,
+            tenant_memory: self.purse_of(&job.owner.tenant),
             job: job.id.clone(),
             attempt,
             session: draft.session().map(|session| session.id.clone()),

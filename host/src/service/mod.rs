@@ -13,6 +13,7 @@
 pub mod journey;
 mod settle;
 mod shares;
+mod purses;
 pub mod jobs;
 mod desk;
 mod record;
@@ -60,6 +61,7 @@ use self::keys::KeyRing;
 use self::live::LiveJobs;
 use self::modules::Programs;
 use self::names::Names;
+use self::purses::Purses;
 use self::rates::Rates;
 use self::record::AllUnrecorded;
 
@@ -96,6 +98,7 @@ struct Inner {
     keys: KeyRing,
     /// Requests and processor time of tenants.
     rates: Rates,
+    purses: Purses,
     /// Makes the keys of sessions, which are not stored.
     key_maker: KeyMaker,
     programs: Programs,
@@ -140,6 +143,7 @@ impl Service {
             unrecorded: AllUnrecorded::default(),
             keys,
             rates: Rates::default(),
+            purses: Purses::default(),
             key_maker,
             programs: Programs::default(),
             door: Mutex::new(()),

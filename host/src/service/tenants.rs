@@ -51,6 +51,7 @@ impl Service {
         self.inner.store.delete_tenant(name.clone()).await?;
         self.inner.keys.retain(|_, caller| caller.owner.tenant != *name);
         self.inner.rates.forget(name);
+        self.inner.purses.forget(name);
         self.inner.live.forget(name);
         Ok(())
     }

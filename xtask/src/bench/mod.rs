@@ -19,6 +19,7 @@ mod streaming;
 mod accepting;
 mod reading;
 mod fairness;
+pub(crate) mod soak;
 mod report;
 
 use anyhow::bail;
