@@ -357,3 +357,24 @@ async fn play(admin: Client, stage: u64) {
         play.close().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn r13_one_that_waits_for_a_slot_comes_after_the_session_s_creator() {
+    let server = TestServer::with("slots", 2).start().await;
+    let puppet = guests::PUPPET.dresses().swap_remove(0);
+    server.ready(puppet.clone()).await;
+    let gate = server.new_job(guests::STAY).submit().await.until_running().await;
+    let mut creator = Puppet::send_out(&server, &puppet.name, None);
+    assert_eq!(creator.hello(), "- - -");
+    // It has the turn of that id, and no slot.
+    let named = server.session("made").new_job(guests::SESSION_OPS).args(["id", "write", "f", "2"]).submit().await;
+    assert_eq!(creator.obey("create made"), "Ok(\"made\")");
+    gate.end().await;
+    let _ = server.new_job(guests::HELLO).run().await.succeeded();
+    assert_eq!(named.look().await.state(), "queued");
+    assert_eq!(creator.obey("write 1"), "Ok(())");
+    assert_eq!(creator.obey_and_end("exit 0"), "succeeded");
+    let named = named.wait().await.succeeded();
+    assert_eq!(named.lines().await, ["id Some(\"made\")"]);
+    assert_eq!(server.session("made").text("f").await, "2");
+}

@@ -44,6 +44,10 @@ struct Lane {
     waiting: BTreeMap<i64, oneshot::Sender<Turn>>,
 }
 
+/// The ticket between those of [`At::Front`], which count down from it, and those of
+/// [`At::End`], which count up.
+const BEHIND_THE_FRONT: i64 = 0;
+
 /// Where in the line a place is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
@@ -161,6 +165,21 @@ impl Place {
     }
 }
 
+impl Turn {
+    /// Gives the turn to those who were let pass those who wait, and takes the place
+    /// right behind them. With nobody there it is called at once.
+    pub fn let_pass(mut self) -> Place {
+        let (lanes, key) = (self.lanes.clone(), self.key.take().expect("only a turn that is dropped has no lane"));
+        let (caller, call) = oneshot::channel();
+        if let Some(lane) = lanes.lock().get_mut(&key) {
+            // One has the turn at a time, so nobody else has this ticket.
+            lane.waiting.insert(BEHIND_THE_FRONT, caller);
+        }
+        lanes.hand_on(key.clone());
+        Place { lanes, key, ticket: BEHIND_THE_FRONT, call }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         if let Some(lane) = self.lanes.lock().get_mut(&self.key) {
@@ -255,6 +274,24 @@ mod tests {
         // It need not take the turn to have it.
         drop(creator);
         assert!(called(&mut named_it));
+    }
+
+    #[tokio::test]
+    async fn r13_one_that_has_the_turn_lets_a_creator_pass_and_nobody_else() {
+        let lanes = Lanes::default();
+        let turn = lanes.join(key("s")).turn().await;
+        let mut later = lanes.join(key("s"));
+        let mut creator = lanes.join_front(key("s"));
+        let mut again = turn.let_pass();
+        assert!(called(&mut creator) && !called(&mut again) && !called(&mut later));
+        drop(creator);
+        assert!(called(&mut again) && !called(&mut later));
+        // With nobody to let pass it keeps its turn.
+        let mut again = again.turn().await.let_pass();
+        assert!(called(&mut again) && !called(&mut later));
+        drop(again);
+        drop(later.turn().await);
+        assert_eq!(lanes.count(), 0);
     }
 
     #[tokio::test]

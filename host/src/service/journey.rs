@@ -154,9 +154,23 @@ impl Service {
         // Listed before the session is looked up: whoever drops the session
         // marks it first and looks here second, so either that one finds us
         // running in it, or we find the mark, or the session is gone at `begin`.
-        let in_lane = lane.map(|lane| self.inner.live.take_lane(lane, live));
-        let slot = self.unless_stopped(live, self.slot_for(job)).await?;
-        let session = self.session_at_start(job, has_lane).await?;
+        let in_lane = lane.clone().map(|lane| self.inner.live.take_lane(lane, live));
+        let (slot, session) = loop {
+            let slot = self.unless_stopped(live, self.slot_for(job)).await?;
+            let session = self.session_at_start(job, has_lane).await?;
+            let Some(lane) = lane.as_ref().filter(|lane| session.is_some() && self.inner.live.is_behind(lane, live))
+            else {
+                break (slot, session);
+            };
+            // While we waited for the slot somebody has made the session that we named, and is
+            // at work in it: they come first (R13). They are listed before the session is there.
+            drop(slot);
+            tracing::debug!(job = %job.id, session = %lane.session, "waits for the session's creator");
+            let place = turn.take().map(Turn::let_pass);
+            if let Some(place) = place {
+                *turn = Some(self.unless_stopped(live, place.turn()).await?);
+            }
+        };
         live.enter(session.as_ref());
 
         live.step(Step::Start).map_err(|_| Halt::Cancelled)?;

@@ -275,6 +275,12 @@ impl LiveJobs {
         InLane { jobs: Arc::clone(&self.in_lane), key, job: Arc::clone(job) }
     }
 
+    /// Whether another job than this one is at the head of a lane: a creator, while
+    /// this one has the turn.
+    pub fn is_behind(&self, key: &LaneKey, job: &Arc<LiveJob>) -> bool {
+        lock(&self.in_lane).get(key).is_some_and(|in_lane| in_lane.iter().any(|other| !Arc::ptr_eq(other, job)))
+    }
+
     /// The job that runs in a session, which is one of those at the head of its lane.
     pub fn running_in(&self, lane: &LaneKey, session: SessionKey) -> Option<Arc<LiveJob>> {
         lock(&self.in_lane).get(lane)?.iter().find(|job| job.runs_in(session)).cloned()
