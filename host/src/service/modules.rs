@@ -43,7 +43,6 @@ pub enum Uploaded {
     Same(ModuleVersion),
 }
 
-/// A module's bytes on their way in.
 /// Whether an upload is answered when it is compiled, or before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
