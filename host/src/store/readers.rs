@@ -10,6 +10,7 @@ use rusqlite::Connection;
 
 use crate::limits::READERS_KEPT;
 use crate::store::error::StoreError;
+use crate::store::rows;
 use crate::store::schema;
 
 /// Connections for reading. One is opened whenever none is free, so that a long
@@ -28,22 +29,26 @@ impl Readers {
     /// Lets `read` look at the last commit. Blocks for as long as that takes.
     pub(super) fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut db = match free {
+        let db = match free {
             Some(db) => db,
             None => schema::open_for_reading(&self.database)?,
         };
-        let result = read_once(&mut db, read);
+        let result = read_once(&db, read);
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        if free.len() < READERS_KEPT {
+        if free.len() < READERS_KEPT && db.is_autocommit() {
             free.push(db);
         }
         result
     }
 }
 
-fn read_once<T>(db: &mut Connection, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
-    let view = db.transaction()?;
-    let result = read(&view)?;
-    view.commit()?;
-    Ok(result)
+/// As rusqlite's own transaction, but of statements that are kept. A panic closes the connection.
+fn read_once<T>(db: &Connection, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let _ = rows::change(db, "BEGIN", [])?;
+    let result = read(db);
+    // Some failures have ended it already.
+    if !db.is_autocommit() {
+        let _ = rows::change(db, "COMMIT", [])?;
+    }
+    result
 }

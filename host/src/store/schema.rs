@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use rusqlite::OpenFlags;
 
 use crate::store::error::StoreError;
@@ -274,6 +275,7 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
     let mut db = Connection::open(path)?;
     db.busy_timeout(Duration::from_secs(5))?;
     db.set_prepared_statement_cache_capacity(128);
+    keep_plans(&db)?;
     keep_log(&db)?;
     // The log is carried over by `checkpoint`, away from whoever waits for a commit.
     db.execute_batch(
@@ -319,6 +321,13 @@ pub(super) fn must_be_known(found: i64) -> Result<(), StoreError> {
     )))
 }
 
+/// A statement is planned once. Otherwise SQLite looks at what is bound to it, to see
+/// whether an index of a part of a table fits, and plans it anew each time that changes.
+fn keep_plans(db: &Connection) -> Result<(), StoreError> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
+}
+
 /// Demands the log. Where there can be none, SQLite does not fail but goes on as it
 /// was; and whether the disk has taken the change, it says only after its answer, so
 /// that is read to its end. Without the log a power cut may undo the last commit.
@@ -340,6 +349,7 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(Duration::from_secs(5))?;
     db.set_prepared_statement_cache_capacity(64);
+    keep_plans(&db)?;
     Ok(db)
 }
 
