@@ -14,10 +14,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use cap_std::fs::Dir;
-use rusqlite::Connection;
 
 use crate::ids::SessionId;
-use crate::model::history::Cause;
 use crate::model::history::Change;
 use crate::model::history::ChangeList;
 use crate::model::history::ParamChange;
@@ -36,11 +34,10 @@ use crate::store::Store;
 use crate::store::block;
 use crate::store::changes;
 use crate::store::changes::Changes;
-use crate::store::collector::Condemned;
+use crate::store::commit_point::End;
+use crate::store::commit_point::enqueue;
+use crate::store::commit_point::put_back;
 use crate::store::copies::Copy;
-use crate::store::edit::By;
-use crate::store::edit::Edit;
-use crate::store::edit::Edited;
 use crate::store::error::Refused;
 use crate::store::error::StoreError;
 use crate::store::job_rows;
@@ -50,7 +47,6 @@ use crate::store::nodes;
 use crate::store::nodes::View;
 use crate::store::params;
 use crate::store::place::WorkDir;
-use crate::store::receipt::Receipt;
 use crate::store::scratch;
 use crate::store::sessions;
 use crate::store::tip;
@@ -296,21 +292,6 @@ impl Draft {
     }
 }
 
-/// How the job ends, and what it did to the session's parameters.
-struct End {
-    seq: JobSeq,
-    attempt: u32,
-    ending: Ending,
-    params: ParamChanges,
-    fate: Fate,
-}
-
-/// What a commit leaves to be done.
-struct Committed {
-    edited: Edited,
-    condemned: Option<Condemned>,
-}
-
 /// Where to look for what a job changed. Where nobody knows any better, that is
 /// every path at the top, before the job and after it.
 pub(super) fn places(shared: &Shared, lease: &Lease, root: &OwnedFd, touched: Touched) -> Result<Places, StoreError> {
@@ -330,67 +311,4 @@ pub(super) fn places(shared: &Shared, lease: &Lease, root: &OwnedFd, touched: To
 pub(super) fn collect(shared: &Shared, lease: &Lease, root: &OwnedFd, changed: &Places) -> Result<Changes, StoreError> {
     let Lease { session, tip, .. } = lease;
     changes::collect(&shared.readers, session.key, (session.limits, tip.usage), root, changed)
-}
-
-/// Puts the commit into the writer's line. The lease goes with it, so that the
-/// copy comes back marked with what became of it in any case.
-fn enqueue(
-    store: &Store,
-    lease: Lease,
-    root: Arc<OwnedFd>,
-    changes: Changes,
-    changed: Places,
-    end: End,
-) -> Receipt<()> {
-    let (shared, told) = (store.shared(), store.shared());
-    let (key, step) = (lease.session.key, lease.tip.step);
-    store.writer().enqueue_step(
-        move |db| write(db, &shared, (key, step), &root, &changes, &end),
-        move |committed| match committed {
-            Ok(Committed { edited, condemned }) => {
-                let Lease { mut copy, .. } = lease;
-                copy.tree_version = edited.trees.1;
-                told.copies.give_back(key, copy, edited.usage);
-                told.collector.collect(condemned);
-                Ok(())
-            }
-            Err(error) => {
-                // The copy of a session that is gone is of no use to anybody.
-                if !matches!(error, StoreError::Refused(Refused::SessionGone)) {
-                    put_back(&told, lease, changed);
-                }
-                Err(error)
-            }
-        },
-    )
-}
-
-/// Inside the transaction: everything, or an error and nothing.
-fn write(
-    db: &Connection,
-    shared: &Shared,
-    (key, step): (SessionKey, i64),
-    root: &OwnedFd,
-    changes: &Changes,
-    end: &End,
-) -> Result<Committed, StoreError> {
-    // The session first: it says whether this commit still has its place.
-    let mut edit = Edit::begin(db, key)?.within(&shared.quotas);
-    edit.must_follow(step)?;
-    changes.write(&mut edit, root)?;
-    edit.params(&end.params)?;
-    if let Fate::Renamed { to } = &end.fate {
-        sessions::rename(db, key, to)?;
-    }
-    let over = job_rows::end(db, end.seq, end.attempt, &end.ending)?;
-    let condemned = shared.collector.job_is_over(db, over.digest)?;
-    let edited = edit.finish(By { cause: Cause::Job, job: Some(&over.id), at: end.ending.ended_at })?;
-    Ok(Committed { edited, condemned })
-}
-
-/// Gives a copy back that has to be mended at `changed` first.
-fn put_back(shared: &Shared, lease: Lease, changed: Places) {
-    let Lease { session, tip, mut copy, .. } = lease;
-    copy.must_mend(changed);
-    shared.copies.give_back(session.key, copy, tip.usage);
 }

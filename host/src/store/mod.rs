@@ -56,6 +56,7 @@ mod mend;
 mod changes;
 mod moves;
 mod draft;
+mod commit_point;
 mod midway;
 mod hashed;
 mod inspection;

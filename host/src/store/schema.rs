@@ -11,8 +11,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use rusqlite::config::DbConfig;
 use rusqlite::OpenFlags;
+use rusqlite::config::DbConfig;
 
 use crate::store::error::StoreError;
 use crate::store::rows;
