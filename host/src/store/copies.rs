@@ -80,6 +80,13 @@ impl Copies {
         self.idle().copies.remove(&key).map(|(_, copy)| copy)
     }
 
+    /// Whether a session's copy is there and is its files as of that version.
+    pub(super) fn is_current(&self, key: SessionKey, tree_version: i64) -> bool {
+        let idle = self.idle();
+        let copy = idle.copies.get(&key).map(|(_, copy)| copy);
+        copy.is_some_and(|copy| copy.tree_version == tree_version && copy.mends.is_empty())
+    }
+
     /// Makes an empty directory for content of that size, where there is room.
     pub(super) fn make(&self, usage: Usage) -> io::Result<(WorkDir, OwnedFd)> {
         let bytes = estimate(usage);

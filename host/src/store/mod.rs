@@ -57,6 +57,7 @@ mod changes;
 mod moves;
 mod draft;
 mod commit_point;
+mod brief;
 mod midway;
 mod hashed;
 mod inspection;

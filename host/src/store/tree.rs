@@ -106,6 +106,18 @@ pub(super) fn name_of(path: &SessionPath) -> &str {
     path.as_str().rsplit('/').next().unwrap_or(path.as_str())
 }
 
+/// The size of the regular file at a path; `None` if there is none.
+pub(super) fn size_of_file(root: &OwnedFd, path: &SessionPath) -> io::Result<Option<u64>> {
+    let Some(parent) = open_parent(root, path)? else { return Ok(None) };
+    match rustix::fs::statat(parent, name_of(path), AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
+            Ok(u64::try_from(stat.st_size).ok())
+        }
+        Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// What lies at a path beneath `root`, if anything of the kinds we keep.
 pub(super) fn look(root: &OwnedFd, path: &SessionPath) -> io::Result<Option<Found>> {
     match open_parent(root, path)? {
