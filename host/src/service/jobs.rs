@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use crate::clock::Timestamp;
 use crate::engine::Output;
 use crate::ids::Digest;
@@ -186,16 +188,37 @@ impl Service {
         // From here on the job may be durable at any moment, so the rest must
         // not depend on a client that waits.
         let service = self.clone();
-        let accepted = self.inner.tasks.spawn(async move {
+        let (tell, told) = oneshot::channel();
+        self.inner.tasks.spawn(async move {
             let Entry { listed, place, receipt } = entry;
-            let accepted = receipt.await?;
-            if let (Accepted::New(new), Some(listed)) = (&accepted, listed) {
-                let queued = QueuedJob { seq: new.seq, job, attempts: 0, created: None };
-                service.set_out(Walk { queued, listed, record: Record::Stored, client, ahead: None }, place);
-            }
-            Ok(accepted)
+            let accepted = receipt.await;
+            let Ok(Accepted::New(new)) = &accepted else {
+                // First off the list, so that the next one of that name finds it free.
+                drop((listed, place));
+                let _ = tell.send(accepted);
+                return;
+            };
+            let queued = QueuedJob { seq: new.seq, job, attempts: 0, created: None };
+            // Whoever asked may be gone.
+            let _ = tell.send(accepted);
+            let listed = match listed {
+                Some(listed) => listed,
+                None => service.list_after_another(&queued.job).await,
+            };
+            service.walk(Walk { queued, listed, record: Record::Stored, client, ahead: None }, place).await;
         });
-        accepted.await.unwrap_or(Err(Refusal::Internal))
+        Ok(told.await.map_err(|_| Refusal::Internal)??)
+    }
+
+    /// Lists a job that is on record, although one of its name was listed before: that
+    /// one was refused, and is about to leave.
+    async fn list_after_another(&self, job: &NewJob) -> Listed {
+        loop {
+            if let Some(listed) = self.inner.live.enter(live_job(job)) {
+                return listed;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Takes a place in the lane and in the store's line of writes, in one step.
