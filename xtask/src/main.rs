@@ -18,6 +18,7 @@ mod server;
 mod demo;
 mod bench;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::bail;
@@ -33,7 +34,8 @@ cargo xtask <word>
   crash [--rounds N] kill the server under load N times (100 unless told)
   fuzz [--minutes N] [TARGET]
                      look for bytes that break a promise, on nightly, with cargo-fuzz; see docs/fuzzing.md
-  bench [GROUP…]     compare what things cost, in release builds on this machine; see BENCH.md
+  bench [--wasmtime PATH] [GROUP…]
+                     compare what things cost, in release builds on this machine; see BENCH.md
   soak [--minutes N] load a server for N minutes (10 unless told) and say what grows; see BENCH.md
   setup              add the wasm targets to the toolchain; demo and test do it themselves
 ";
@@ -64,7 +66,8 @@ fn obey(words: &[&str]) -> anyhow::Result<()> {
         ["demo"] => demo::demo(),
         ["soak"] => soak::soak(soak::MINUTES),
         ["soak", "--minutes", minutes] => soak::soak(soak::parse(minutes)?),
-        ["bench", groups @ ..] => bench::bench(groups),
+        ["bench", "--wasmtime", wasmtime, groups @ ..] => bench::bench(Some(Path::new(wasmtime)), groups),
+        ["bench", groups @ ..] => bench::bench(None, groups),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())

@@ -23,7 +23,7 @@ pub(crate) struct Server {
     pub(crate) key: String,
     child: Child,
     // Declared last, so that it is removed after the process has ended.
-    _ground: TempDir,
+    ground: Option<TempDir>,
 }
 
 impl Server {
@@ -42,7 +42,7 @@ impl Server {
         let mut child = command.spawn().context("cannot start the server")?;
         let stdout = child.stdout.take().expect("stdout is a pipe");
         // From here on a failure stops the process by dropping this.
-        let mut server = Self { url: String::new(), key: String::new(), child, _ground: ground };
+        let mut server = Self { url: String::new(), key: String::new(), child, ground: Some(ground) };
 
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line).context("cannot read what the server says")?;
@@ -57,6 +57,13 @@ impl Server {
     /// The number of its process.
     pub(crate) fn process(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Ends the process as a power cut would, and gives what it leaves.
+    pub(crate) fn kill(mut self) -> anyhow::Result<TempDir> {
+        self.child.kill().context("cannot kill the server")?;
+        self.child.wait().context("cannot wait for the server's end")?;
+        self.ground.take().context("a server has one directory")
     }
 }
 

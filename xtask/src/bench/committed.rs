@@ -1,7 +1,7 @@
 //! Committed jobs: each reads and rewrites a file of 1 KiB and sets a parameter,
 //! and is acknowledged when that is durable. Such a job is three commits in a row
 //! (accepted, begun, done) and a guest in between; it is compared with one row
-//! of SQLite.
+//! of SQLite. So is a durable job outside any session, whose guest does nothing.
 
 use std::time::Duration;
 
@@ -19,13 +19,27 @@ use crate::tell;
 
 const ROUNDS: usize = 8;
 const ROUND: Duration = Duration::from_secs(1);
+const CLIENTS: usize = 64;
 
 pub(super) fn rows() -> anyhow::Result<Vec<Row>> {
     tell::step("committed jobs in 64 sessions, and rows of SQLite from 64 clients");
     let many = against_raw("committed job, 64 sessions", ["SQLite row, 64 clients", "job"], 64)?;
     tell::step("committed jobs in one session, and rows of SQLite from one client");
     let one = against_raw("committed job, 1 session", ["SQLite row, 1 client", "job"], 1)?;
-    Ok(vec![many, one])
+    tell::step("durable jobs that do nothing, and rows of SQLite from 64 clients");
+    Ok(vec![many, one, that_do_nothing()?])
+}
+
+fn that_do_nothing() -> anyhow::Result<Row> {
+    let mut raw = Raw::start(CLIENTS)?;
+    let house = House::open()?;
+    let connections: anyhow::Result<Vec<Connection>> = (0..CLIENTS).map(|_| house.door.open()).collect();
+    let mut connections = connections?;
+    let order = ground::job_outside(&["nothing"]);
+    let run = |connection: &mut Connection| run_job(connection, &order);
+    let ours = Contestant::new(house.server.process(), || measure::at_once(&mut connections, ROUND, run));
+    let samples = measure::alternate(ROUNDS, [raw.contestant(ROUND), ours])?;
+    Ok(Row::of_rates("durable job that does nothing, 64 clients", ["SQLite row, 64 clients", "job"], &samples))
 }
 
 fn against_raw(what: &'static str, names: [&'static str; 2], sessions: usize) -> anyhow::Result<Row> {

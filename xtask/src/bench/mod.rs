@@ -19,8 +19,13 @@ mod streaming;
 mod accepting;
 mod reading;
 mod fairness;
+mod starting;
+mod idle;
+mod foreign;
 pub(crate) mod soak;
 mod report;
+
+use std::path::Path;
 
 use anyhow::bail;
 
@@ -38,10 +43,13 @@ const GROUPS: &[Group] = &[
     ("accepting", accepting::rows),
     ("reading", reading::rows),
     ("fairness", fairness::rows),
+    ("starting", starting::rows),
+    ("idle", idle::rows),
 ];
 
-/// Measures the groups with these names, or all.
-pub(crate) fn bench(names: &[&str]) -> anyhow::Result<()> {
+/// Measures the groups with these names, or all; and the server against that
+/// `wasmtime`, if there is one.
+pub(crate) fn bench(wasmtime: Option<&Path>, names: &[&str]) -> anyhow::Result<()> {
     let known = |name: &&str| GROUPS.iter().any(|(known, _)| known == name);
     if let Some(unknown) = names.iter().find(|name| !known(name)) {
         let known: Vec<&str> = GROUPS.iter().map(|(name, _)| *name).collect();
@@ -54,6 +62,10 @@ pub(crate) fn bench(names: &[&str]) -> anyhow::Result<()> {
         if names.is_empty() || names.contains(name) {
             rows.extend(measure()?);
         }
+    }
+    match wasmtime {
+        Some(wasmtime) => rows.extend(foreign::rows(wasmtime)?),
+        None => tell::say("No rows against `wasmtime run` and `wasmtime serve`: they need `--wasmtime PATH`."),
     }
     tell::step("what came of it: the ratio is of a line to the one above it");
     println!("{}", report::table(&rows));

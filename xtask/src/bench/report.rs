@@ -30,6 +30,8 @@ enum Ratio {
     Time,
     /// Of requests in a second: higher is better.
     Rate,
+    /// Of bytes in memory: lower is better.
+    Memory,
 }
 
 /// One side of a comparison.
@@ -40,6 +42,8 @@ struct Figures {
     p99: Duration,
     per_second: f64,
     cpu: Duration,
+    /// In memory, where that is what was measured.
+    bytes: u64,
 }
 
 impl Figures {
@@ -51,6 +55,7 @@ impl Figures {
             p99: samples.percentile(99),
             per_second: samples.per_second(),
             cpu: samples.cpu_each(),
+            bytes: 0,
         }
     }
 }
@@ -64,6 +69,13 @@ impl Row {
     /// Of two that do as much as they can: the second over the first.
     pub(super) fn of_rates(what: &'static str, names: [&'static str; 2], samples: &[Samples; 2]) -> Row {
         Row::of(what, names, samples, Ratio::Rate)
+    }
+
+    /// Of what two hold in memory, in bytes: the second over the first.
+    pub(super) fn of_memory(what: &'static str, names: [&'static str; 2], bytes: [u64; 2]) -> Row {
+        let [base, ours] =
+            [0, 1].map(|side| Figures { bytes: bytes[side], ..Figures::of(names[side], &Samples::default()) });
+        Row { what, base, ours, has_cpu: false, ratio: Ratio::Memory }
     }
 
     fn of(what: &'static str, names: [&'static str; 2], samples: &[Samples; 2], ratio: Ratio) -> Row {
@@ -80,6 +92,7 @@ impl Row {
         match self.ratio {
             Ratio::Time => over(self.ours.p50, self.base.p50),
             Ratio::Rate => self.ours.per_second / self.base.per_second,
+            Ratio::Memory => self.ours.bytes as f64 / self.base.bytes as f64,
         }
     }
 
@@ -101,6 +114,7 @@ pub(super) fn table(rows: &[Row]) -> String {
         let of = match row.ratio {
             Ratio::Time => "p50",
             Ratio::Rate => "per s",
+            Ratio::Memory => "MB",
         };
         let cpu = row.cpu_ratio().map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
         line(&mut table, row, &row.base, [row.what, "", ""]);
@@ -112,6 +126,11 @@ pub(super) fn table(rows: &[Row]) -> String {
 fn line(table: &mut String, row: &Row, figures: &Figures, [what, ratio, cpu_ratio]: [&str; 3]) {
     let ms = |time: Duration, digits: usize| format!("{:.digits$}", time.as_secs_f64() * 1e3);
     let Figures { name, p50, p99, per_second, .. } = figures;
+    if matches!(row.ratio, Ratio::Memory) {
+        let mb = figures.bytes as f64 / f64::from(1 << 20);
+        writeln!(table, "| {what} | {name}: {mb:.1} |  |  |  |  | {ratio} |  |").expect("a string takes a line");
+        return;
+    }
     let (p50, p99) = (ms(*p50, 2), ms(*p99, 2));
     let cpu = if row.has_cpu { ms(figures.cpu, 3) } else { String::new() };
     let line = format!("| {what} | {name} | {p50} | {p99} | {per_second:.0} | {cpu} | {ratio} | {cpu_ratio} |");
@@ -129,6 +148,7 @@ fn as_json(row: &Row) -> Value {
     let of = match row.ratio {
         Ratio::Time => "p50",
         Ratio::Rate => "per_second",
+        Ratio::Memory => "bytes",
     };
     json!({
         "what": row.what, "base": figures_as_json(&row.base), "ours": figures_as_json(&row.ours),
@@ -140,6 +160,6 @@ fn figures_as_json(figures: &Figures) -> Value {
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     json!({
         "name": figures.name, "requests": figures.requests, "p50_ms": ms(figures.p50), "p99_ms": ms(figures.p99),
-        "per_second": figures.per_second, "cpu_ms": ms(figures.cpu),
+        "per_second": figures.per_second, "cpu_ms": ms(figures.cpu), "bytes": figures.bytes,
     })
 }

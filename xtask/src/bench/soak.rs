@@ -19,6 +19,7 @@ use crate::bench::committed::Writer;
 use crate::bench::ground;
 use crate::bench::ground::House;
 use crate::bench::ground::MODULE;
+use crate::bench::idle::resident_bytes;
 use crate::setup;
 use crate::tell;
 
@@ -104,13 +105,11 @@ fn sample(process: u32, at: Duration, times: &mut Vec<Duration>) -> anyhow::Resu
     times.sort_unstable();
     let p99 = times.get(times.len() * 99 / 100).copied().unwrap_or_default();
     times.clear();
-    let status = fs::read_to_string(format!("/proc/{process}/status")).context("the server has ended")?;
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
-    let resident: f64 = resident.context("the system does not tell what is resident")?.parse()?;
+    let resident = resident_bytes(process)? as f64;
     let entries = |what: &str| fs::read_dir(format!("/proc/{process}/{what}")).map(Iterator::count);
     Ok(Sample {
         minute: at.as_secs_f64() / 60.0,
-        resident: resident / 1_024.0,
+        resident: resident / f64::from(1 << 20),
         descriptors: entries("fd")?,
         threads: entries("task")?,
         p99,

@@ -21,7 +21,9 @@ use crate::tell;
 
 const ROUNDS: usize = 8;
 const ROUND: Duration = Duration::from_secs(1);
-const CLIENTS: usize = 16;
+const CLIENTS: usize = 64;
+/// The request for such a run.
+pub(super) const RUN: &str = "POST /v1/run/small_changes?arg=nothing";
 
 pub(super) fn rows() -> anyhow::Result<Vec<Row>> {
     tell::step("streaming runs of a guest that does nothing, and the thinnest server that runs it");
@@ -30,7 +32,7 @@ pub(super) fn rows() -> anyhow::Result<Vec<Row>> {
     let crowd = compare(CLIENTS)?;
     Ok(vec![
         Row::of_times("guest that does nothing, 1 client", names, &alone),
-        Row::of_rates("guest that does nothing, 16 clients", names, &crowd),
+        Row::of_rates("guest that does nothing, 64 clients", names, &crowd),
     ])
 }
 
@@ -38,20 +40,27 @@ fn compare(clients: usize) -> anyhow::Result<[Samples; 2]> {
     let (thin, ready) = Baseline::start("thin_server", &[ground::guest(MODULE).as_os_str()])?;
     let thin_door = Door { address: address_in(&ready)?, key: String::new() };
     let house = House::open()?;
-    let path = format!("POST /v1/run/{MODULE}?arg=nothing");
     measure::alternate(
         ROUNDS,
-        [contestant(thin.process(), &thin_door, "POST /", clients)?, {
-            contestant(house.server.process(), &house.door, &path, clients)?
-        }],
+        [
+            contestant(thin.process(), &thin_door, "POST /", clients, ROUND)?,
+            contestant(house.server.process(), &house.door, RUN, clients, ROUND)?,
+        ],
     )
 }
 
-fn contestant<'a>(process: u32, door: &Door, what: &'a str, clients: usize) -> anyhow::Result<Contestant<'a>> {
+/// Clients that send the same request without a body again and again.
+pub(super) fn contestant(
+    process: u32,
+    door: &Door,
+    what: &'static str,
+    clients: usize,
+    round: Duration,
+) -> anyhow::Result<Contestant<'static>> {
     let connections: anyhow::Result<Vec<Connection>> = (0..clients).map(|_| door.open()).collect();
     let mut connections = connections?;
     Ok(Contestant::new(process, move || {
-        measure::at_once(&mut connections, ROUND, |connection| connection.send(what, "", b"")?.good(what).map(|_| ()))
+        measure::at_once(&mut connections, round, |connection| connection.send(what, "", b"")?.good(what).map(|_| ()))
     }))
 }
 
