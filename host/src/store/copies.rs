@@ -80,11 +80,12 @@ impl Copies {
         self.idle().copies.remove(&key).map(|(_, copy)| copy)
     }
 
-    /// Whether a session's copy is there and is its files as of that version.
-    pub(super) fn is_current(&self, key: SessionKey, tree_version: i64) -> bool {
-        let idle = self.idle();
-        let copy = idle.copies.get(&key).map(|(_, copy)| copy);
-        copy.is_some_and(|copy| copy.tree_version == tree_version && copy.mends.is_empty())
+    /// Lends a session's copy, if it is there and is its files as of that version.
+    pub(super) fn take_current(&self, key: SessionKey, tree_version: i64) -> Option<Copy> {
+        let mut idle = self.idle();
+        let (_, copy) = idle.copies.get(&key)?;
+        let is_current = copy.tree_version == tree_version && copy.mends.is_empty();
+        is_current.then(|| idle.copies.remove(&key).map(|(_, copy)| copy)).flatten()
     }
 
     /// Makes an empty directory for content of that size, where there is room.

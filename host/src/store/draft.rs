@@ -119,8 +119,8 @@ impl Store {
         // Most jobs find the copy that the one before them has left, and then this is a few lookups.
         let begun = self.look(|db| {
             let (session, tip) = tip::active(db, key)?;
-            let is_current = self.inner.shared.copies.is_current(key, tip.tree_version);
-            is_current.then(|| begin_in(db, self, session, tip)).transpose()
+            let ready = mend::current(&self.inner.shared.copies, key, &tip);
+            ready.map(|ready| begin_in(db, self, session, tip, ready)).transpose()
         })?;
         if let Some(draft) = begun {
             return Ok(draft);
@@ -129,19 +129,23 @@ impl Store {
         // One view for all of it: version, parameters and files belong together.
         let begin = move |db: &Connection| {
             let (session, tip) = tip::active(db, key)?;
-            begin_in(db, &store, session, tip)
+            let ready = mend::bring_up(db, &store.inner.shared.copies, key, &tip)?;
+            begin_in(db, &store, session, tip, ready)
         };
         block(move || shared.readers.with(begin)).await
     }
 }
 
-fn begin_in(db: &Connection, store: &Store, session: Session, tip: Tip) -> Result<Draft, StoreError> {
-    let shared = store.shared();
-    let key = session.key;
-    let params = Arc::new(params::load(db, key, View::Tip)?);
-    let (copy, root) = mend::bring_up(db, &shared.copies, key, &tip)?;
-    let has_links = nodes::has_links(db, key)?;
-    let room = shared.quotas.room(db, &session.owner.tenant)?;
+fn begin_in(
+    db: &Connection,
+    store: &Store,
+    session: Session,
+    tip: Tip,
+    (copy, root): (Copy, OwnedFd),
+) -> Result<Draft, StoreError> {
+    let params = Arc::new(params::load(db, session.key, View::Tip)?);
+    let has_links = nodes::has_links(db, session.key)?;
+    let room = store.inner.shared.quotas.room(db, &session.owner.tenant)?;
     let work = Work::Session(Box::new(Lease { session, tip, copy, has_links, room }));
     Ok(Draft { store: store.clone(), params, root: Arc::new(root), work })
 }

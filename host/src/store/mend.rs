@@ -34,6 +34,18 @@ use crate::store::tree;
 
 const CONTEXT: &str = "write a working copy";
 
+/// A session's working copy, if there is one that is as it should be.
+pub(super) fn current(copies: &Copies, session: SessionKey, tip: &Tip) -> Option<(Copy, OwnedFd)> {
+    let copy = copies.take_current(session, tip.tree_version)?;
+    match copy.dir.open() {
+        Ok(open) => Some((copy, open)),
+        Err(error) => {
+            tracing::warn!(%error, "a working copy is made anew");
+            None
+        }
+    }
+}
+
 /// Brings a session's working copy up to date, or makes one.
 pub(super) fn bring_up(
     db: &Connection,
