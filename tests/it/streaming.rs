@@ -214,3 +214,17 @@ async fn r26b_a_run_outside_a_session_is_found_before_and_after_it_is_on_record(
     while run.chunk().is_some_and(|chunk| !chunk.is_empty()) {}
     let _ = job.look().await.succeeded();
 }
+
+#[tokio::test]
+async fn r2_the_id_of_a_run_that_is_not_on_record_yet_is_taken() {
+    let server = TestServer::start().await;
+    let guest = server.ready(guests::STREAM).await;
+    let mut run = Run::begin(&server, &guest, "arg=print=x&arg=echo", None, "TE: trailers\r\n");
+    let (_, headers) = run.head();
+    let order = || server.new_job(guests::APPEND).id(&headers["job-id"]);
+    let _ = order().answer().await.refused(409, "conflict");
+    run.send(b"");
+    while run.chunk().is_some_and(|chunk| !chunk.is_empty()) {}
+    let _ = order().answer().await.refused(409, "conflict");
+    let _ = server.job(&headers["job-id"]).await.succeeded();
+}

@@ -11,6 +11,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use crate::clock::Timestamp;
 use crate::engine::Output;
@@ -58,6 +59,9 @@ use crate::store::Stream;
 
 /// A cancel answers when the guest has stopped, or after this long.
 const CANCEL_WAIT: Duration = Duration::from_secs(10);
+
+/// Between two looks whether a job that was refused has left the list.
+const NEXT_LOOK: Duration = Duration::from_millis(1);
 
 /// What a client asks for, checked by itself.
 #[derive(Clone, Debug)]
@@ -156,9 +160,7 @@ impl Service {
                 self.retry_shown_right(&job, shown.as_ref())?;
                 Ok(*job)
             }
-            Accepted::Conflict => Err(Refusal::Conflict(format!(
-                "a job with the id `{id}` was submitted before with another request; choose another id"
-            ))),
+            Accepted::Conflict => Err(is_taken(&id)),
         }
     }
 
@@ -217,13 +219,17 @@ impl Service {
             if let Some(listed) = self.inner.live.enter(live_job(job)) {
                 return listed;
             }
-            tokio::task::yield_now().await;
+            sleep(NEXT_LOOK).await;
         }
     }
 
     /// Takes a place in the lane and in the store's line of writes, in one step.
     fn enter(&self, job: &NewJob, session: Option<&Session>, queue: Option<QueueMode>) -> Result<Entry, Refusal> {
         let _door = self.inner.door.lock().unwrap_or_else(PoisonError::into_inner);
+        // A streaming run, of which the store does not know yet.
+        if self.inner.unrecorded.has(&job.owner, &job.id) {
+            return Err(is_taken(&job.id));
+        }
         let named = job.session.as_ref().map(|named| &named.id);
         let tenant = Some(self.standing(&job.owner.tenant));
         let place = self.admit(&job.owner, tenant, named, session, queue)?;
@@ -351,6 +357,10 @@ impl Service {
         }
         Ok(Printout::Whole(self.inner.store.printed(job.seq, stream).await?))
     }
+}
+
+fn is_taken(id: &JobId) -> Refusal {
+    Refusal::Conflict(format!("a job with the id `{id}` was submitted before with another request; choose another id"))
 }
 
 /// A job before it is listed among those that have not ended.

@@ -88,6 +88,11 @@ impl AllUnrecorded {
         self.jobs().len()
     }
 
+    /// Whether a job of that name is not on record yet.
+    pub(super) fn has(&self, owner: &Owner, id: &JobId) -> bool {
+        self.jobs().contains_key(&(owner.clone(), id.clone()))
+    }
+
     /// The job as far as it is. `None` for one that the store knows about, which
     /// this waits for if the job is over.
     pub(super) async fn look(&self, owner: &Owner, id: &JobId) -> Option<Job> {
