@@ -88,7 +88,8 @@ pub struct JobOrder {
 
 /// A job that has been let in and is on its way into the store.
 struct Entry {
-    /// `None` if a job of that name is listed: then this is a retry, or a conflict.
+    /// `None` if a job of that name is listed: then this is a retry, a conflict, or comes
+    /// after one that is being refused.
     listed: Option<Listed>,
     place: Option<Place>,
     receipt: Receipt<Accepted>,
@@ -201,12 +202,13 @@ impl Service {
                 return;
             };
             let queued = QueuedJob { seq: new.seq, job, attempts: 0, created: None };
-            // Whoever asked may be gone.
-            let _ = tell.send(accepted);
+            // Before it is told: who knows of the job can wait for it, and cancel it.
             let listed = match listed {
                 Some(listed) => listed,
                 None => service.list_after_another(&queued.job).await,
             };
+            // Whoever asked may be gone.
+            let _ = tell.send(accepted);
             service.walk(Walk { queued, listed, record: Record::Stored, client, ahead: None }, place).await;
         });
         Ok(told.await.map_err(|_| Refusal::Internal)??)

@@ -3,10 +3,18 @@
 
 use std::os::fd::OwnedFd;
 
+use rusqlite::Connection;
+
 use crate::limits::CHUNK_BYTES;
+use crate::model::entry::EntryKind;
+use crate::model::session::SessionKey;
+use crate::model::touched::Places;
 use crate::model::touched::Touched;
 use crate::store::block;
 use crate::store::error::StoreError;
+use crate::store::nodes;
+use crate::store::nodes::View;
+use crate::store::readers::Readers;
 use crate::store::tree;
 
 /// Small files that are read at once.
@@ -21,15 +29,26 @@ where
     if is_brief { work() } else { block(work).await }
 }
 
-/// Whether all that a job touched are a few files of one piece at most. What is no
-/// file any more may have been a directory full of them.
-pub(super) fn is_brief(root: &OwnedFd, touched: &Touched) -> bool {
+/// Whether all that a job touched are a few files of one piece at most, and were no
+/// more than that before it: what is a small file now may have been a large one, or a
+/// directory full of them, all of which a commit reads from the record.
+pub(super) fn is_brief(readers: &Readers, session: SessionKey, root: &OwnedFd, touched: &Touched) -> bool {
     let Touched::Places(places) = touched else { return false };
     let is_small = |path| {
         let size = tree::size_of_file(root, path);
         matches!(size, Ok(Some(size)) if size <= CHUNK_BYTES as u64)
     };
-    places.len() <= FILES_MAX && places.keys().all(is_small)
+    places.len() <= FILES_MAX && places.keys().all(is_small) && were_small(readers, session, places)
+}
+
+/// Away from here whoever cannot read the record will say why.
+fn were_small(readers: &Readers, session: SessionKey, places: &Places) -> bool {
+    let was_small = |db: &Connection, path| -> Result<bool, StoreError> {
+        let node = nodes::at(db, session, path, View::Tip)?;
+        Ok(node.is_none_or(|node| node.kind == EntryKind::File && node.size <= CHUNK_BYTES as u64))
+    };
+    let all = readers.with(|db| places.keys().try_fold(true, |all, path| Ok(all && was_small(db, path)?)));
+    all.unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -39,26 +58,49 @@ mod tests {
 
     use super::*;
     use crate::model::path::SessionPath;
+    use crate::store::schema;
+
+    const SESSION: SessionKey = SessionKey(1);
+
+    /// A record with these nodes.
+    fn record(home: &std::path::Path, nodes: &[(&str, &str, usize)]) -> Readers {
+        let path = home.join("db");
+        let db = schema::open_for_writing(&path).unwrap();
+        for (n, (path, kind, size)) in nodes.iter().enumerate() {
+            let insert = "INSERT INTO node VALUES (?1, ?2, 0, 0, ?3, ?4, ?5, 0, 0, NULL)";
+            db.execute(insert, rusqlite::params![SESSION.0, path, n as i64, kind, *size as i64]).unwrap();
+        }
+        Readers::new(path)
+    }
 
     #[test]
-    fn a_few_small_files_are_brief_and_nothing_else_is() {
+    fn a_few_small_files_that_were_no_more_before_are_brief_and_nothing_else_is() {
         let home = tempfile::tempdir().unwrap();
-        fs::create_dir(home.path().join("dir")).unwrap();
+        let work = home.path().join("work");
+        fs::create_dir_all(work.join("dir")).unwrap();
         for n in 0..=FILES_MAX {
-            fs::write(home.path().join(format!("dir/{n}")), [0; CHUNK_BYTES]).unwrap();
+            fs::write(work.join(format!("dir/{n}")), [0; CHUNK_BYTES]).unwrap();
         }
-        fs::write(home.path().join("large"), [0; CHUNK_BYTES + 1]).unwrap();
-        let root = OwnedFd::from(File::open(home.path()).unwrap());
+        fs::write(work.join("large"), [0; CHUNK_BYTES + 1]).unwrap();
+        ["was-small", "was-large", "was-dir"].iter().for_each(|name| fs::write(work.join(name), "x").unwrap());
+        let readers = record(
+            home.path(),
+            &[("was-small", "file", CHUNK_BYTES), ("was-large", "file", CHUNK_BYTES + 1), ("was-dir", "directory", 0)],
+        );
+        let root = OwnedFd::from(File::open(&work).unwrap());
         let touched = |paths: &[&str]| {
             let mut touched = Touched::nowhere();
             paths.iter().for_each(|path| touched.note(&SessionPath::parse(path).unwrap()));
-            is_brief(&root, &touched)
+            is_brief(&readers, SESSION, &root, &touched)
         };
         assert!(touched(&["dir/0", "dir/1", "dir/2", "dir/3"]));
+        assert!(touched(&["was-small", "dir/0"]));
         assert!(!touched(&["dir/0", "dir/1", "dir/2", "dir/3", "dir/4"]));
         assert!(!touched(&["dir/0", "large"]));
         assert!(!touched(&["dir"]));
         assert!(!touched(&["was/here"]));
-        assert!(!is_brief(&root, &Touched::Everywhere));
+        assert!(!touched(&["was-large"]));
+        assert!(!touched(&["dir/0", "was-dir"]));
+        assert!(!is_brief(&readers, SESSION, &root, &Touched::Everywhere));
     }
 }

@@ -261,7 +261,8 @@ impl Draft {
             let changes = Changes::none(lease.tip.usage);
             return Ok(enqueue(&store, lease, root, changes, Places::new(), end).await?);
         }
-        let committed = brief::here_or_blocking(brief::is_brief(&root, &touched), move || {
+        let is_brief = brief::is_brief(&store.inner.shared.readers, lease.session.key, &root, &touched);
+        let committed = brief::here_or_blocking(is_brief, move || {
             let shared = store.shared();
             let changed = places(&shared, &lease, &root, touched)?;
             match collect(&shared, &lease, &root, &changed) {
