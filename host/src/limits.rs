@@ -250,9 +250,10 @@ pub const WORK_FREE_BYTES_MIN: u64 = 256 << 20;
 /// Directories waiting for the janitor; beyond, whoever makes new ones helps.
 pub const RUBBISH_WAITING_MAX: usize = 1_000;
 /// Pages of the log (of 4 KiB) after which it is carried over into the database. Pages that each job writes, which are
-/// most, are carried over once for all of them; a crash makes the next start read so many.
+/// most, are carried over once for all of them. The log may grow on while commits go on; see [`LOG_PAGES_MAX`].
 pub const CHECKPOINT_PAGES: u32 = 4_000;
 /// How long a job that found the disk full waits before it tries again.
 pub const FULL_DISK_RETRY: Duration = Duration::from_millis(200);
-/// Pages of the log (64 MiB) after which the writer itself stops to carry them over.
+/// Pages of the log (64 MiB) after which the writer itself stops to carry them over. After a crash the next start reads
+/// the log and writes it again.
 pub const LOG_PAGES_MAX: u32 = 16_384;

@@ -88,7 +88,7 @@ impl AllUnrecorded {
         self.jobs().len()
     }
 
-    /// Whether a job of that name is not on record yet.
+    /// Whether a job of that name is listed here.
     pub(super) fn has(&self, owner: &Owner, id: &JobId) -> bool {
         self.jobs().contains_key(&(owner.clone(), id.clone()))
     }

@@ -224,8 +224,9 @@ impl Store {
         Arc::clone(&self.inner.shared)
     }
 
-    /// Looks up one thing by its key in the last commit, right here: its few pages are
-    /// in memory as a rule, and to hand that over to another thread takes longer.
+    /// Looks up a few things by their keys in the last commit, right here: their pages are
+    /// in memory as a rule, and to hand that over to another thread takes longer. The
+    /// largest of them are the parameters of a session, which have bounds.
     fn look<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.inner.shared.readers.with(read)
     }

@@ -42,13 +42,12 @@ impl Readers {
     }
 }
 
-/// As rusqlite's own transaction, but of statements that are kept. A panic closes the connection.
+/// Like a transaction of rusqlite, but begun and ended by statements that are kept. A panic closes the connection.
 fn read_once<T>(db: &Connection, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
     let _ = rows::change(db, "BEGIN", [])?;
     let result = read(db);
-    // Some failures have ended it already.
-    if !db.is_autocommit() {
-        let _ = rows::change(db, "COMMIT", [])?;
-    }
-    result
+    // Some failures have ended it already; there is nothing that a rollback could undo.
+    let ended = if db.is_autocommit() { Ok(0) } else { rows::change(db, "COMMIT", []) };
+    let value = result?;
+    ended.map(|_| value)
 }

@@ -7,6 +7,7 @@ use std::io::BufReader;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
+use std::process::ChildStderr;
 use std::process::Command;
 use std::process::Stdio;
 use std::time::Duration;
@@ -89,6 +90,8 @@ fn against_serve(wasmtime: &Path, tuning: &[&str], component: &Path) -> anyhow::
 struct Served {
     child: Child,
     door: Door,
+    /// Kept open: whoever cannot write to it may end.
+    stderr: BufReader<ChildStderr>,
 }
 
 impl Served {
@@ -97,12 +100,12 @@ impl Served {
         command.args(["serve", "--addr", "127.0.0.1:0", "-Scli"]).args(tuning).arg(component);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().context("cannot start `wasmtime serve`")?;
-        let stderr = child.stderr.take().expect("stderr is a pipe");
+        let stderr = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
         let door = Door { address: String::new(), key: String::new() };
         // From here on a failure ends the process by dropping this.
-        let mut served = Served { child, door };
+        let mut served = Served { child, door, stderr };
         let mut line = String::new();
-        BufReader::new(stderr).read_line(&mut line).context("cannot read what `wasmtime serve` says")?;
+        served.stderr.read_line(&mut line).context("cannot read what `wasmtime serve` says")?;
         let address = line.trim().trim_end_matches('/').split_once("http://").map(|(_, address)| address.to_owned());
         served.door.address = address.with_context(|| format!("`wasmtime serve` said: {line}"))?;
         Ok(served)

@@ -1,6 +1,7 @@
 //! The bench: how much one thing costs over another, on this machine, now.
 //!
-//! Comes in: the names of groups of rows, or none for all of them.
+//! Comes in: the names of groups of rows, or none for all of them, and the path of
+//! a `wasmtime` if there is one.
 //! Goes out: to release builds of the server and of what it is compared with,
 //! over loopback.
 //!
