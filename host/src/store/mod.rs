@@ -20,6 +20,7 @@ mod schema;
 mod upgrade;
 mod rows;
 mod receipt;
+mod line;
 mod writer;
 mod checkpoint;
 mod readers;

@@ -14,14 +14,9 @@ use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU32;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
-use std::sync::mpsc::Sender;
-use std::sync::mpsc::channel;
 use std::thread;
 use std::thread::JoinHandle;
-use std::time::Instant;
 
 use rusqlite::Connection;
 
@@ -30,14 +25,14 @@ use crate::limits::WRITES_PER_COMMIT_MAX;
 use crate::limits::WRITES_WAITING_MAX;
 use crate::store::checkpoint::Nudge;
 use crate::store::error::StoreError;
+use crate::store::line::Line;
+use crate::store::line::Patience;
 use crate::store::receipt::Receipt;
 use crate::store::receipt::Reply;
 
 /// The way into the line. Dropping it finishes what is in the line and stops.
 pub(super) struct Writer {
-    line: Option<Sender<Box<dyn Unit>>>,
-    /// How many units are in the line.
-    waiting: Arc<AtomicUsize>,
+    line: Arc<Line<Box<dyn Unit>>>,
     poisoned: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -45,8 +40,7 @@ pub(super) struct Writer {
 impl Writer {
     /// Starts the writer's thread.
     pub(super) fn start(mut db: Connection, nudge: Nudge) -> Result<Writer, StoreError> {
-        let (line, units) = channel();
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let line = Arc::new(Line::new(WRITES_PER_COMMIT_MAX, WRITE_BEHIND));
         let poisoned = nudge.poisoned();
         let log_pages = Arc::new(AtomicU32::new(0));
         let seen = Arc::clone(&log_pages);
@@ -54,10 +48,10 @@ impl Writer {
             seen.store(u32::try_from(pages).unwrap_or(0), Ordering::Relaxed);
             Ok(())
         }))?;
-        let desk = Desk { db, waiting: Arc::clone(&waiting), poisoned: Arc::clone(&poisoned), log_pages, nudge };
-        let thread = thread::Builder::new().name("store-writer".to_owned()).spawn(move || desk.work(&units));
+        let desk = Desk { db, line: Arc::clone(&line), poisoned: Arc::clone(&poisoned), log_pages, nudge };
+        let thread = thread::Builder::new().name("store-writer".to_owned()).spawn(move || desk.work());
         let thread = thread.map_err(StoreError::io("start the writer"))?;
-        Ok(Writer { line: Some(line), waiting, poisoned, thread: Some(thread) })
+        Ok(Writer { line, poisoned, thread: Some(thread) })
     }
 
     /// Whether the disk has failed a commit, or a sync that nobody waited for.
@@ -83,7 +77,7 @@ impl Writer {
         W: FnOnce(&Connection) -> Result<A, StoreError> + Send + 'static,
         F: FnOnce(Result<A, StoreError>) -> Result<T, StoreError> + Send + 'static,
     {
-        if self.waiting.load(Ordering::Relaxed) >= WRITES_WAITING_MAX {
+        if self.line.len() >= WRITES_WAITING_MAX {
             return Receipt::refused(StoreError::Busy);
         }
         self.enqueue_step(work, then)
@@ -124,13 +118,11 @@ impl Writer {
         if self.is_poisoned() {
             return Receipt::refused(StoreError::Poisoned);
         }
-        let Some(line) = &self.line else { return Receipt::refused(StoreError::Poisoned) };
         let (reply, receipt) = Receipt::new();
-        let unit = Work { work: Some(work), then, result: None, reply, patience };
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        match line.send(Box::new(unit)) {
+        let unit = Work { work: Some(work), then, result: None, reply };
+        match self.line.put(Box::new(unit), patience) {
             Ok(()) => receipt,
-            // The writer's thread is gone, and with it the line.
+            // The writer's thread is gone.
             Err(_) => Receipt::refused(StoreError::Poisoned),
         }
     }
@@ -138,7 +130,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.line = None;
+        self.line.end();
         if let Some(thread) = self.thread.take() {
             // A panic there was told to whoever waited, as receipts without answers.
             let _ = thread.join();
@@ -146,17 +138,8 @@ impl Drop for Writer {
     }
 }
 
-/// Whether a unit waits for others before it is written.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Patience {
-    None,
-    /// For [`WRITE_BEHIND`] at most, unless one that is not patient comes.
-    UntilOthersCome,
-}
-
 /// One piece of work, its type forgotten.
 trait Unit: Send {
-    fn patience(&self) -> Patience;
     /// Does the work inside the open transaction. Says what the whole transaction
     /// died of, should it be gone now.
     fn run(&mut self, db: &Connection) -> Lost;
@@ -187,7 +170,6 @@ struct Work<A, T, W, F> {
     then: F,
     result: Option<Result<A, StoreError>>,
     reply: Reply<T>,
-    patience: Patience,
 }
 
 impl<A, T, W, F> Unit for Work<A, T, W, F>
@@ -197,10 +179,6 @@ where
     W: FnOnce(&Connection) -> Result<A, StoreError> + Send,
     F: FnOnce(Result<A, StoreError>) -> Result<T, StoreError> + Send,
 {
-    fn patience(&self) -> Patience {
-        self.patience
-    }
-
     fn run(&mut self, db: &Connection) -> Lost {
         self.result = self.work.take().map(|work| run_in_savepoint(db, work));
         match &self.result {
@@ -244,38 +222,30 @@ fn run_in_savepoint<T>(
     result
 }
 
+/// The line of a writer; closed when dropped.
+struct Closing(Arc<Line<Box<dyn Unit>>>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// What the writer's thread works with.
 struct Desk {
     db: Connection,
-    waiting: Arc<AtomicUsize>,
+    line: Arc<Line<Box<dyn Unit>>>,
     poisoned: Arc<AtomicBool>,
     /// The length of the log after the last commit.
     log_pages: Arc<AtomicU32>,
     nudge: Nudge,
 }
 
-/// Takes what waits, and what comes as long as all of it is patient.
-fn gather(first: Box<dyn Unit>, units: &Receiver<Box<dyn Unit>>) -> Vec<Box<dyn Unit>> {
-    let end = Instant::now() + WRITE_BEHIND;
-    let mut batch = vec![first];
-    loop {
-        batch.extend(units.try_iter().take(WRITES_PER_COMMIT_MAX - batch.len()));
-        let is_patient = batch.iter().all(|unit| unit.patience() == Patience::UntilOthersCome);
-        let left = end.saturating_duration_since(Instant::now());
-        if !is_patient || left.is_zero() || batch.len() >= WRITES_PER_COMMIT_MAX {
-            return batch;
-        }
-        // Nobody can put anything in the line any more, or nobody does.
-        let Ok(next) = units.recv_timeout(left) else { return batch };
-        batch.push(next);
-    }
-}
-
 impl Desk {
-    fn work(self, units: &Receiver<Box<dyn Unit>>) {
-        while let Ok(first) = units.recv() {
-            let mut batch = gather(first, units);
-            self.waiting.fetch_sub(batch.len(), Ordering::Relaxed);
+    fn work(self) {
+        // However this ends, nobody waits for a thread that is gone.
+        let line = Closing(Arc::clone(&self.line));
+        while let Some(mut batch) = line.0.take() {
             let lost = self.commit(&mut batch);
             if lost == Some(Lost::Poisoned) && !self.poisoned.swap(true, Ordering::AcqRel) {
                 tracing::error!("a commit failed; nothing more is written until a restart");
