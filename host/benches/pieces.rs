@@ -153,6 +153,7 @@ fn instantiate_and_run(bencher: Bencher<'_, '_>) {
         params: Params::new(Arc::default()),
         dir: dir.try_clone().expect("a directory can be opened twice"),
         has_links: false,
+        is_light: false,
         disk: DiskAllowance { bytes_used: 0, bytes_max: u64::MAX, files_used: 0, files_max: u64::MAX },
         live: Arc::new(Live::new(limits::OUTPUT_BYTES_DEFAULT)),
         desk: Arc::new(Alone),

@@ -237,6 +237,10 @@ pub const SPOOL_MEMORY_BYTES: usize = 256 << 10;
 pub const FILE_MEMORY_BYTES: u64 = 1 << 20;
 /// Connections for reading that stay open when nobody reads.
 pub const READERS_KEPT: usize = 8;
+/// A directory of files that holds no more is read, listed or emptied in a moment, in memory.
+pub const LIGHT_BYTES_MAX: u64 = 1 << 20;
+/// The same for the number of its files and directories.
+pub const LIGHT_FILES_MAX: u64 = 64;
 /// Working copies that are kept for their sessions' next jobs.
 pub const COPIES_KEPT_MAX: usize = 1_000;
 /// Paths of a working copy that are worth mending one by one; beyond, it is made anew.

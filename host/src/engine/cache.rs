@@ -20,6 +20,7 @@ use wasmtime::Module;
 use wasmtime::component::Component;
 use wasmtime_wasi::p2::bindings::CommandPre;
 
+use super::brief::Habits;
 use super::config::Engines;
 use super::imports;
 use super::state::JobState;
@@ -45,6 +46,7 @@ pub struct Program {
 pub(super) struct Loaded {
     pub(super) engine: wasmtime::Engine,
     pub(super) code: Code,
+    pub(super) habits: Habits,
 }
 
 pub(super) enum Code {
@@ -104,7 +106,7 @@ impl Cache {
 
     /// The module, from memory or from its file.
     pub(super) fn get(&self, program: &Program) -> Result<Arc<Loaded>, LoadError> {
-        if let Some(loaded) = self.kept().find(program) {
+        if let Some(loaded) = self.at_hand(program) {
             return Ok(loaded);
         }
         // Not under the lock: another slot may load another module meanwhile. Two slots may
@@ -112,6 +114,11 @@ impl Cache {
         let loaded = Arc::new(self.load(program)?);
         self.kept().keep(program, loaded.clone());
         Ok(loaded)
+    }
+
+    /// The module if it is in memory.
+    pub(super) fn at_hand(&self, program: &Program) -> Option<Arc<Loaded>> {
+        self.kept().find(program)
     }
 
     /// Lets go of a module.
@@ -182,7 +189,7 @@ impl Shelf {
                 self.link_component(&component)?
             }
         };
-        Ok(Loaded { engine: self.engine.clone(), code })
+        Ok(Loaded { engine: self.engine.clone(), code, habits: Habits::default() })
     }
 
     /// Tries the linking that [`Cache::get`] will do, on bytes that this server

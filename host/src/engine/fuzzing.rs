@@ -28,6 +28,7 @@ use wasmtime::ValType;
 
 pub use super::guard::paths;
 
+use super::brief::Seated;
 use super::*;
 use crate::feed::Feed;
 use crate::ids::SessionId;
@@ -84,7 +85,7 @@ fn calling_all(
     linker: &wasmtime::Linker<state::JobState>,
 ) -> wasmtime::Result<(String, Vec<Function>)> {
     let room = Room::new();
-    let mut store = Store::new(engine, state::JobState::new(room.order(), Instant::now(), &house())?);
+    let mut store = Store::new(engine, state::JobState::new(room.order(), Instant::now(), &house(), Arc::default())?);
     let linked: Vec<_> = linker.iter(&mut store).map(|(module, name, what)| (module, name, what.into_func())).collect();
     let mut linked: Vec<_> =
         linked.into_iter().filter_map(|(module, name, what)| Some((module, name, what?.ty(&store)))).collect();
@@ -145,6 +146,7 @@ impl Room {
             params: Params::new(Arc::new(ParamMap::from([("p".to_owned(), "value".to_owned())]))),
             dir: Dir::open_ambient_dir(self.work(), ambient_authority()).expect("it was just made"),
             has_links: true,
+            is_light: false,
             disk: DiskAllowance { bytes_used: 5, bytes_max: BYTES_MAX, files_used: 4, files_max: FILES_MAX },
             live: self.live.clone(),
             desk: self.desk.clone(),
@@ -194,9 +196,11 @@ pub fn imports(bytes: &[u8]) {
     let caller = &*CALLER;
     let room = Room::new();
     let before = tree(&room.work());
-    let state = state::JobState::new(room.order(), Instant::now(), &house()).expect("the directory is there");
+    let seated = Arc::<Seated>::default();
+    seated.now();
+    let state = state::JobState::new(room.order(), Instant::now(), &house(), seated).expect("the directory is there");
     let mut store = Store::new(&caller.engine, state);
-    store.limiter(|state| state.meter());
+    store.limiter_async(|state| state.meter());
     store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
     store.set_epoch_deadline(1);
     let runtime = caller.runtime.lock().expect("an input that panics is the last one");

@@ -6,12 +6,18 @@
 
 use std::sync::Arc;
 
-use wasmtime::ResourceLimiter;
+use async_trait::async_trait;
+use wasmtime::ResourceLimiterAsync;
 
+use super::brief::Seated;
 use super::purse::Purse;
 
 /// What one element of a table costs.
 const ELEMENT_BYTES: usize = size_of::<usize>();
+
+/// A guest that wants to hold more goes to its seat for it: to fill memory takes long, and
+/// nothing interrupts that.
+const UNSEATED_BYTES_MAX: u64 = 16 << 20;
 
 /// What a guest shares memory with.
 #[derive(Clone, Debug)]
@@ -29,6 +35,7 @@ pub(super) struct Meter {
     peak: u64,
     /// The last step that was granted, in case it cannot be carried out.
     last_step: u64,
+    seated: Arc<Seated>,
 }
 
 /// The guest asked for more memory than it may have.
@@ -56,8 +63,8 @@ pub(super) struct OverTogether {
 pub(super) struct NoMemoryLeft;
 
 impl Meter {
-    pub(super) fn new(bytes_max: u64, shared: Shared) -> Self {
-        Self { shared, bytes_max, bytes: 0, peak: 0, last_step: 0 }
+    pub(super) fn new(bytes_max: u64, shared: Shared, seated: Arc<Seated>) -> Self {
+        Self { shared, bytes_max, bytes: 0, peak: 0, last_step: 0, seated }
     }
 
     /// The most that was held at once.
@@ -93,6 +100,20 @@ impl Meter {
         Ok(true)
     }
 
+    async fn grow_seated(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+        unit: usize,
+    ) -> wasmtime::Result<bool> {
+        let granted = self.grow(current, desired, maximum, unit)?;
+        if self.bytes > UNSEATED_BYTES_MAX {
+            self.seated.wait().await;
+        }
+        Ok(granted)
+    }
+
     fn take_back(&mut self) {
         self.bytes -= self.last_step;
         self.give_back(self.last_step);
@@ -115,9 +136,15 @@ fn bytes(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-impl ResourceLimiter for Meter {
-    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        self.grow(current, desired, maximum, 1)
+#[async_trait]
+impl ResourceLimiterAsync for Meter {
+    async fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        self.grow_seated(current, desired, maximum, 1).await
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
@@ -125,8 +152,13 @@ impl ResourceLimiter for Meter {
         Ok(())
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        self.grow(current, desired, maximum, ELEMENT_BYTES)
+    async fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        self.grow_seated(current, desired, maximum, ELEMENT_BYTES).await
     }
 
     fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
@@ -144,49 +176,49 @@ mod tests {
     }
 
     fn alone() -> Meter {
-        Meter::new(1_000, shared(u64::MAX, u64::MAX))
+        Meter::new(1_000, shared(u64::MAX, u64::MAX), Arc::default())
     }
 
     #[test]
     fn b08_memories_and_tables_share_one_limit() {
         let mut meter = alone();
-        assert!(meter.memory_growing(0, 400, None).unwrap());
-        assert!(meter.memory_growing(0, 400, None).unwrap());
-        assert!(meter.table_growing(0, 25, None).unwrap());
-        assert!(meter.memory_growing(400, 401, None).unwrap_err().is::<OverMemory>());
-        assert!(meter.table_growing(25, 26, None).unwrap_err().is::<OverMemory>());
+        assert!(meter.grow(0, 400, None, 1).unwrap());
+        assert!(meter.grow(0, 400, None, 1).unwrap());
+        assert!(meter.grow(0, 25, None, ELEMENT_BYTES).unwrap());
+        assert!(meter.grow(400, 401, None, 1).unwrap_err().is::<OverMemory>());
+        assert!(meter.grow(25, 26, None, ELEMENT_BYTES).unwrap_err().is::<OverMemory>());
         assert_eq!(meter.peak(), 1_000);
     }
 
     #[test]
     fn a_modules_own_maximum_is_no_failure_of_the_job() {
         let mut meter = alone();
-        assert!(!meter.memory_growing(0, 400, Some(300)).unwrap());
+        assert!(!meter.grow(0, 400, Some(300), 1).unwrap());
         assert_eq!(meter.peak(), 0);
     }
 
     #[test]
     fn what_could_not_be_had_is_not_counted() {
         let mut meter = alone();
-        assert!(meter.memory_growing(0, 900, None).unwrap());
+        assert!(meter.grow(0, 900, None, 1).unwrap());
         meter.memory_grow_failed(wasmtime::Error::msg("no address space")).unwrap();
-        assert!(meter.memory_growing(0, 1_000, None).unwrap());
+        assert!(meter.grow(0, 1_000, None, 1).unwrap());
     }
 
     #[test]
     fn b08_guests_of_a_tenant_share_a_bound_and_so_do_all() {
         let shared = shared(1_000, 1_500);
         let neighbour = Shared { with_tenant: Purse::new(1_000), with_all: shared.with_all.clone() };
-        let mut one = Meter::new(800, shared.clone());
-        let mut two = Meter::new(800, shared.clone());
-        assert!(one.memory_growing(0, 800, None).unwrap());
-        let over = two.memory_growing(0, 300, None).unwrap_err();
+        let mut one = Meter::new(800, shared.clone(), Arc::default());
+        let mut two = Meter::new(800, shared.clone(), Arc::default());
+        assert!(one.grow(0, 800, None, 1).unwrap());
+        let over = two.grow(0, 300, None, 1).unwrap_err();
         assert_eq!(over.downcast_ref::<OverTogether>(), Some(&OverTogether { step: 300, held: 800, bytes_max: 1_000 }));
-        assert!(two.memory_growing(0, 200, None).unwrap());
-        let mut other = Meter::new(800, neighbour.clone());
-        assert!(other.memory_growing(0, 501, None).unwrap_err().is::<NoMemoryLeft>());
+        assert!(two.grow(0, 200, None, 1).unwrap());
+        let mut other = Meter::new(800, neighbour.clone(), Arc::default());
+        assert!(other.grow(0, 501, None, 1).unwrap_err().is::<NoMemoryLeft>());
         assert_eq!(neighbour.with_tenant.stand().0, 0);
-        assert!(other.memory_growing(0, 500, None).unwrap());
+        assert!(other.grow(0, 500, None, 1).unwrap());
         drop((one, two, other));
         assert_eq!((shared.with_tenant.stand().0, shared.with_all.stand().0), (0, 0));
     }

@@ -19,6 +19,7 @@ mod module;
 mod compiler;
 mod config;
 mod cache;
+mod brief;
 mod seats;
 mod run;
 mod ending;

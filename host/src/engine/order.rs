@@ -48,6 +48,9 @@ pub struct RunOrder {
     /// Whether the working copy may hold symbolic links. Without any, paths are
     /// found out without asking the disk.
     pub has_links: bool,
+    /// Whether the working copy lies in memory and holds so little that no call
+    /// on it takes long.
+    pub is_light: bool,
     pub disk: DiskAllowance,
     /// Where the run can be watched; made with the job's `output_bytes`.
     pub live: Arc<Live>,
@@ -60,7 +63,7 @@ pub struct RunOrder {
 /// The right to compute, which a guest gives up for a while when others wait. It
 /// is dropped when the guest is gone.
 #[async_trait]
-pub trait RightToCompute: Send {
+pub trait RightToCompute: Send + Sync {
     /// Waits until the guest has had its slice and others want theirs.
     async fn wanted(&self);
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasmtime::Store;
 
+use super::brief::Seated;
 use super::cache::Cache;
 use super::cache::Code;
 use super::cache::LoadError;
@@ -21,16 +22,34 @@ use crate::limits::HOSTCALL_BYTES_MAX;
 use crate::model::job::JobLimits;
 use crate::model::job::Spent;
 
-/// Runs the guest of `order` on this thread.
-pub(super) async fn run(cache: &Cache, order: RunOrder, right: &mut dyn RightToCompute, house: &House) -> Ran {
+/// How a run stands with the threads that it may be on.
+#[derive(Clone, Debug)]
+pub(super) struct Stay {
+    pub(super) cpu: Arc<CpuWatch>,
+    pub(super) seated: Arc<Seated>,
+}
+
+impl Stay {
+    pub(super) fn new(limits: &JobLimits) -> Self {
+        Self { cpu: Arc::new(CpuWatch::new(limits.cpu)), seated: Arc::default() }
+    }
+}
+
+/// Runs the guest of `order`.
+pub(super) async fn run(
+    cache: &Cache,
+    order: RunOrder,
+    right: &mut dyn RightToCompute,
+    house: &House,
+    stay: &Stay,
+) -> Ran {
     let begin = Instant::now();
-    let cpu = CpuWatch::start(order.limits.cpu);
     let loaded = match cache.get(&order.program) {
         Ok(loaded) => loaded,
         Err(error) => return not_loaded(&order, &error),
     };
     let (limits, live, stop) = (order.limits, order.live.clone(), order.stop.clone());
-    let (job, state) = (order.job.clone(), JobState::new(order, begin, house));
+    let (job, state) = (order.job.clone(), JobState::new(order, begin, house, stay.seated.clone()));
     let state = match state {
         Ok(state) => state,
         Err(error) => {
@@ -38,11 +57,11 @@ pub(super) async fn run(cache: &Cache, order: RunOrder, right: &mut dyn RightToC
             return Ran::not_begun(&live, "the server could not open the job's directory");
         }
     };
-    let mut store = store(&loaded, state, cpu);
-    let end = watched(&loaded, &mut store, limits, &stop, right).await;
+    let mut store = store(&loaded, state, stay.cpu.clone());
+    let end = watched(guest(&loaded, &mut store), limits, &stop, right, &stay.seated).await;
     // The guest's files are closed with the store, before anybody looks at the directory.
     let left = store.into_data().into_left();
-    let spent = Spent { wall: begin.elapsed(), cpu: cpu.spent(), memory_peak_bytes: left.memory_peak_bytes };
+    let spent = Spent { wall: begin.elapsed(), cpu: stay.cpu.spent(), memory_peak_bytes: left.memory_peak_bytes };
     Ran {
         outcome: end.outcome(),
         result: left.result,
@@ -60,9 +79,9 @@ fn not_loaded(order: &RunOrder, error: &LoadError) -> Ran {
     Ran::not_begun(&order.live, &error.to_string())
 }
 
-fn store(loaded: &Arc<Loaded>, state: JobState, cpu: CpuWatch) -> Store<JobState> {
+fn store(loaded: &Arc<Loaded>, state: JobState, cpu: Arc<CpuWatch>) -> Store<JobState> {
     let mut store = Store::new(&loaded.engine, state);
-    store.limiter(|state| state.meter());
+    store.limiter_async(|state| state.meter());
     store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |_| cpu.on_tick());
@@ -73,30 +92,40 @@ fn store(loaded: &Arc<Loaded>, state: JobState, cpu: CpuWatch) -> Store<JobState
 /// of the latter drop the guest's future: that ends it wherever it is, in a
 /// call to the host too.
 async fn watched(
-    loaded: &Loaded,
-    store: &mut Store<JobState>,
+    guest: impl Future<Output = wasmtime::Result<i32>>,
     limits: JobLimits,
     stop: &CancellationToken,
     right: &mut dyn RightToCompute,
+    seated: &Seated,
 ) -> End {
+    let begin = tokio::time::Instant::now();
+    // Both ask for the time, and clocks belong to the seat.
+    let over = async {
+        seated.wait().await;
+        tokio::time::sleep_until(begin + limits.wall).await;
+    };
     tokio::select! {
         // A guest that is done at the moment of its stop was stopped.
         biased;
         () = stop.cancelled() => End::Stopped,
-        () = tokio::time::sleep(limits.wall) => End::WallTimeout(limits.wall),
-        ended = by_slices(guest(loaded, store), right) => End::Guest(ended),
+        () = over => End::WallTimeout(limits.wall),
+        ended = by_slices(guest, right, seated) => End::Guest(ended),
     }
 }
 
 /// Lets the guest go on as long as it has the right to. It is left alone where a
 /// tick has interrupted it, or where it waits for the host.
-async fn by_slices<T>(guest: impl Future<Output = T>, right: &mut dyn RightToCompute) -> T {
+async fn by_slices<T>(guest: impl Future<Output = T>, right: &mut dyn RightToCompute, seated: &Seated) -> T {
     let mut guest = std::pin::pin!(guest);
     loop {
+        let wanted = async {
+            seated.wait().await;
+            right.wanted().await;
+        };
         tokio::select! {
             biased;
             ended = &mut guest => return ended,
-            () = right.wanted() => {}
+            () = wanted => {}
         }
         right.give_way().await;
     }

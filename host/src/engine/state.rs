@@ -13,6 +13,7 @@ use wasmtime_wasi::WasiCtxView;
 use wasmtime_wasi::WasiView;
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 
+use super::brief::Seated;
 use super::guard::Guard;
 use super::guard::Journal;
 use super::imports::AboutJob;
@@ -56,11 +57,17 @@ pub(super) struct House {
 
 impl JobState {
     /// For a run that began at `begin`, on a server whose guests share that.
-    pub(super) fn new(mut order: RunOrder, begin: Instant, house: &House) -> wasmtime::Result<Self> {
+    pub(super) fn new(
+        mut order: RunOrder,
+        begin: Instant,
+        house: &House,
+        seated: Arc<Seated>,
+    ) -> wasmtime::Result<Self> {
         let stdin = std::mem::replace(&mut order.stdin, Stdin::Bytes(Vec::new()));
         let mut wasi = WasiCtxBuilder::new();
-        // File operations happen in place on this thread, which has nothing else to do: faster,
-        // and none can be under way after the guest is gone. Before the directory, which keeps it.
+        // File operations happen in place on the guest's thread, which has nothing else to do, or
+        // little (`brief`): faster, and none can be under way after the guest is gone. Before the
+        // directory, which keeps it.
         wasi.allow_blocking_current_thread(true);
         wasi.arg(&order.module_name).args(&order.inputs.args);
         wasi.envs(&environment(&order));
@@ -79,7 +86,7 @@ impl JobState {
         wasi.preopened_dir(by_handle, "/", FsPerms::ReadWrite)?;
         let wasi = wasi.build_p1();
         let shared = Shared { with_tenant: order.tenant_memory.clone(), with_all: house.memory.clone() };
-        let meter = Meter::new(order.limits.memory_bytes, shared);
+        let meter = Meter::new(order.limits.memory_bytes, shared, seated);
         let deadline = begin + order.limits.wall;
         let guard = Guard::new(wasi, Journal::new(order.dir, order.has_links, order.disk, house.open_files_max));
         let about = AboutJob {

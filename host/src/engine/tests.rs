@@ -4,6 +4,7 @@ mod alone;
 mod desk;
 mod mistakes;
 mod refused;
+mod short_stay;
 
 use std::time::Duration;
 use std::time::Instant;
@@ -126,6 +127,7 @@ impl Bench {
             params: Params::new(Arc::default()),
             dir: Dir::open_ambient_dir(self.work(), ambient_authority()).unwrap(),
             has_links: false,
+            is_light: false,
             disk: DiskAllowance { bytes_used: 0, bytes_max: self.bytes_max, files_used: 0, files_max: 10 },
             live: Arc::new(Live::new(self.limits.output_bytes)),
             desk: Arc::new(desk::ClosedDesk),

@@ -1,6 +1,8 @@
 //! Time for guests: the tick that interrupts them, and the processor time they used.
 
 use std::io;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
@@ -54,23 +56,36 @@ pub(super) struct OverCpu {
     limit: Duration,
 }
 
-/// The processor time of one run. Of use only on the thread that made it, which
-/// does nothing else meanwhile.
-#[derive(Clone, Copy, Debug)]
+/// The processor time of one run, which is on one thread at a time.
+#[derive(Debug)]
 pub(super) struct CpuWatch {
-    begin: Duration,
     limit: Duration,
+    /// What was used on threads that it has left.
+    before: AtomicU64,
+    /// The clock of the thread that it is on, when it came there.
+    came_at: AtomicU64,
 }
 
 impl CpuWatch {
-    /// Counts from now.
-    pub(super) fn start(limit: Duration) -> Self {
-        Self { begin: thread_cpu(), limit }
+    /// For a run that is on no thread yet.
+    pub(super) fn new(limit: Duration) -> Self {
+        Self { limit, before: AtomicU64::new(0), came_at: AtomicU64::new(0) }
     }
 
-    /// What was used so far.
+    /// The run begins on this thread, or goes on.
+    pub(super) fn come(&self) {
+        self.came_at.store(nanos(thread_cpu()), Ordering::Relaxed);
+    }
+
+    /// The run leaves the thread that it is on.
+    pub(super) fn leave(&self) {
+        self.before.store(nanos(self.spent()), Ordering::Relaxed);
+    }
+
+    /// What was used so far. Asked on the thread that the run is on.
     pub(super) fn spent(&self) -> Duration {
-        thread_cpu().saturating_sub(self.begin)
+        let here = nanos(thread_cpu()).saturating_sub(self.came_at.load(Ordering::Relaxed));
+        Duration::from_nanos(self.before.load(Ordering::Relaxed).saturating_add(here))
     }
 
     /// What to do with a guest that a tick has interrupted: it lets the stop and
@@ -81,6 +96,11 @@ impl CpuWatch {
         }
         Ok(UpdateDeadline::Yield(1))
     }
+}
+
+/// Enough for 584 years.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn thread_cpu() -> Duration {

@@ -296,6 +296,7 @@ impl Service {
             params: Params::new(Arc::clone(draft.params())),
             dir,
             has_links: draft.has_links(),
+            is_light: draft.is_light(),
             disk: DiskAllowance {
                 bytes_used: held.bytes,
                 bytes_max: limits.bytes.min(held.bytes.saturating_add(draft.room())),

@@ -17,6 +17,8 @@ use cap_std::fs::Dir;
 use rusqlite::Connection;
 
 use crate::ids::SessionId;
+use crate::limits::LIGHT_BYTES_MAX;
+use crate::limits::LIGHT_FILES_MAX;
 use crate::model::history::Change;
 use crate::model::history::ChangeList;
 use crate::model::history::ParamChange;
@@ -183,6 +185,16 @@ impl Draft {
             Work::Scratch(_) => false,
             Work::Session(lease) => lease.has_links,
         }
+    }
+
+    /// Whether the directory lies in memory and holds next to nothing, so that no call
+    /// on it takes long.
+    pub fn is_light(&self) -> bool {
+        let (dir, held) = match &self.work {
+            Work::Scratch(dir) => (dir, Usage::default()),
+            Work::Session(lease) => (&lease.copy.dir, lease.tip.usage),
+        };
+        dir.is_in_memory() && held.bytes <= LIGHT_BYTES_MAX && held.files <= LIGHT_FILES_MAX
     }
 
     /// What more its tenant might store at its start. No bound outside a session,

@@ -36,6 +36,9 @@ use crate::store::layout::Parents;
 use crate::store::layout::SHARED_MEMORY;
 use crate::store::tree;
 
+/// How Linux calls a file system in memory (`man 2 statfs`).
+const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
+
 /// Where working copies lie by default, and why there.
 #[derive(Clone, Debug)]
 pub struct WorkPlace {
@@ -49,6 +52,7 @@ pub struct WorkPlace {
 /// An open place for working copies.
 pub(super) struct Place {
     dir: Arc<OwnedFd>,
+    in_memory: bool,
     pub(super) bytes_max: u64,
     /// What the copies there take together, at a guess.
     bytes: AtomicU64,
@@ -189,9 +193,10 @@ impl Place {
                 bin.put(Rubbish { place: Arc::clone(&dir), name });
             }
         }
+        let in_memory = rustix::fs::fstatfs(&dir).is_ok_and(|fs| fs.f_type == TMPFS_MAGIC);
         let prefix = uuid::Uuid::new_v4().simple().to_string();
         let (bytes, made) = (AtomicU64::new(0), AtomicU64::new(0));
-        Ok(Place { dir, bytes_max, bytes, made, prefix, bin: Arc::clone(bin) })
+        Ok(Place { dir, in_memory, bytes_max, bytes, made, prefix, bin: Arc::clone(bin) })
     }
 
     /// Makes an empty directory that is to hold about `bytes`.
@@ -213,6 +218,11 @@ impl Place {
 impl WorkDir {
     pub(super) fn open(&self) -> io::Result<OwnedFd> {
         tree::open_dir(&*self.place.dir, &*self.name)
+    }
+
+    /// Whether nothing that is done in it waits for a disk.
+    pub(super) fn is_in_memory(&self) -> bool {
+        self.place.in_memory
     }
 
     pub(super) fn is_in(&self, place: &Arc<Place>) -> bool {
