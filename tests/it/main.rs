@@ -72,6 +72,8 @@ mod operators;
 mod upgrade;
 mod examples;
 mod real_program;
+mod soak;
+mod thousand;
 
 // The house itself.
 mod stairs;

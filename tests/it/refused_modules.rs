@@ -49,6 +49,36 @@ async fn b01_what_is_no_webassembly_binary_is_refused_at_once() {
 }
 
 #[tokio::test]
+async fn b01_what_is_no_webassembly_binary_takes_no_memory_however_large_it_is() {
+    // Debug builds say more to the allocator; 32 MB are promised.
+    const MORE: u64 = 32 << 20;
+    const LARGE: usize = 64 << 20;
+    let server = TestServer::start().await;
+    let text = "(module (memory (export \"memory\") 1) (func (export \"_start\")))";
+    let begins = |bytes: &[u8]| {
+        let mut all = vec![b' '; LARGE];
+        all[..bytes.len()].copy_from_slice(bytes);
+        all
+    };
+    let _ = server.upload("refused", b"warm".to_vec()).await.refused(422, "invalid-module");
+    server.forget_peak();
+    let before = server.peak_bytes();
+    for (bytes, code) in [
+        (vec![0; LARGE], "invalid-module"),
+        (begins(b"\x1f\x8b\x08"), "invalid-module"),
+        (begins(b"\x7fELF\x02\x01\x01\x00"), "invalid-module"),
+        // As Wasmtime marks its artefacts.
+        (begins(b"\x7fELF\x02\x01\x01\xc8"), "unsupported-module"),
+        (begins(text.as_bytes()), "unsupported-module"),
+    ] {
+        let _ = server.upload("refused", bytes).await.refused(422, code);
+    }
+    let peak = server.peak_bytes();
+    assert!(peak < before + MORE, "{peak} bytes were resident, and {before} before");
+    check_nothing_is_kept(&server).await;
+}
+
+#[tokio::test]
 async fn b02_the_text_format_is_refused_with_the_way_out() {
     let server = TestServer::start().await;
     // It would be a module, and is told apart from garbage: the sentence says how to convert it.

@@ -1,8 +1,7 @@
 //! B10: every guest of `tests/guests` on one server, in every dress and without
 //! the arguments that some of them want, and the server is as it was before.
 
-use std::fs;
-
+use sessile_kit::Held;
 use sessile_kit::TestServer;
 use sessile_kit::guests;
 use sessile_kit::until;
@@ -11,18 +10,6 @@ use sessile_kit::until;
 /// of each second keeps every such thread awake), some more or fewer each time. Far
 /// fewer than the jobs of one round: one leaked by each would be seen.
 const MORE_OR_FEWER: usize = 32;
-
-/// What a server holds: threads and descriptors.
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    threads: usize,
-    descriptors: usize,
-}
-
-fn held(server: &TestServer) -> Held {
-    let count = |what: &str| fs::read_dir(format!("/proc/{}/{what}", server.pid())).unwrap().count();
-    Held { threads: count("task"), descriptors: count("fd") }
-}
 
 /// Each guest once in a session of its own, all of them in line at the same time.
 async fn run_all(server: &TestServer) {
@@ -44,7 +31,7 @@ async fn b10_the_process_its_threads_and_its_descriptors_are_the_same_after_ever
     let pid = server.pid();
     // Once to be warm: connections to the database and threads for files stay open for the next one.
     run_all(&server).await;
-    let before = held(&server);
+    let before = Held::by(&server);
 
     run_all(&server).await;
 
@@ -53,7 +40,7 @@ async fn b10_the_process_its_threads_and_its_descriptors_are_the_same_after_ever
     let _ = server.get("/healthz").await.expect(200);
     let what = format!("the server holds what it held before, {before:?}");
     until(&what, || async {
-        let now = held(&server);
+        let now = Held::by(&server);
         let is_as_before = |now: usize, before: usize| now <= before + MORE_OR_FEWER;
         let same = is_as_before(now.threads, before.threads) && is_as_before(now.descriptors, before.descriptors);
         same.then_some(())

@@ -10,6 +10,8 @@
 
 mod server;
 
+mod held;
+
 mod operator;
 
 mod client;
@@ -34,6 +36,8 @@ pub use answer::Answer;
 pub use client::Client;
 pub use dice::Dice;
 pub use guests::Guest;
+pub use held::Held;
+pub use held::entries_below;
 pub use job::Job;
 pub use job::NewJob;
 pub use operator::Called;

@@ -62,6 +62,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::ids::Digest;
+use crate::model::module::ModuleKind;
 
 use self::cache::Cache;
 use self::config::Engines;
@@ -131,6 +132,12 @@ impl Engine {
     /// same after a restart of the same server on the same machine.
     pub fn fingerprint(&self) -> &str {
         self.inner.engines.fingerprint()
+    }
+
+    /// What kind of module begins with these bytes, or why none does: what can be
+    /// said before all of it is in memory.
+    pub fn kind_of(beginning: &[u8]) -> Result<ModuleKind, BadModule> {
+        module::kind_of(beginning)
     }
 
     /// Looks at module bytes without compiling them. Up to a second for tens of

@@ -49,6 +49,10 @@ fn unsupported<T>(sentence: impl Into<String>) -> Result<T, BadModule> {
     Err(BadModule::Unsupported(sentence.into()))
 }
 
+/// Where the header of an ELF file says for which system it is, and what Wasmtime's artefacts say there.
+const ELF_OS_ABI: usize = 7;
+const ELF_OS_ABI_WASMTIME: u8 = 200;
+
 /// See [`Engine::inspect`](crate::engine::Engine::inspect).
 pub(super) fn inspect(shelf: &Shelf, bytes: &[u8]) -> Result<Inspected, BadModule> {
     let kind = kind_of(bytes)?;
@@ -84,8 +88,10 @@ pub(super) fn compile(shelf: &Shelf, bytes: &[u8], kind: ModuleKind) -> Result<V
     }
 }
 
-fn kind_of(bytes: &[u8]) -> Result<ModuleKind, BadModule> {
-    if wasmtime::Engine::detect_precompiled(bytes).is_some() {
+/// See [`Engine::kind_of`].
+pub(super) fn kind_of(bytes: &[u8]) -> Result<ModuleKind, BadModule> {
+    // Wasmtime knows its artefacts, if they are whole, by what it writes into the header of an ELF file.
+    if bytes.starts_with(b"\x7fELF") && bytes.get(ELF_OS_ABI) == Some(&ELF_OS_ABI_WASMTIME) {
         return unsupported("this is a compiled artefact; upload the WebAssembly module that it was made from");
     }
     if Parser::is_core_wasm(bytes) {

@@ -11,6 +11,7 @@ use std::sync::PoisonError;
 use bytes::Bytes;
 
 use crate::engine::CompileOrder;
+use crate::engine::Engine;
 use crate::engine::Program;
 use crate::ids::Digest;
 use crate::ids::ModuleName;
@@ -79,6 +80,12 @@ impl Programs {
     }
 }
 
+/// All of an upload, if it begins like a module: anything else takes no memory.
+fn read(upload: Spool) -> Result<Vec<u8>, Refusal> {
+    let _kind = Engine::kind_of(&upload.beginning()?)?;
+    Ok(upload.whole()?)
+}
+
 impl Service {
     /// Takes in the bytes of a module as a new version of `name`.
     pub async fn upload(
@@ -117,7 +124,7 @@ impl Service {
     async fn take_in(&self, owner: &Owner, name: ModuleName, upload: Spool) -> Result<Added, Refusal> {
         // Only now, when all of it is here: a client that sends slowly holds up nobody.
         let _room = self.inner.uploads.acquire().await.map_err(|_| Refusal::Internal)?;
-        let bytes = Bytes::from(blocking(move || upload.whole()).await??);
+        let bytes = Bytes::from(blocking(move || read(upload)).await??);
         let digest = Digest::of(&bytes);
         let size_bytes = bytes.len() as u64;
         let engine = self.inner.engine.clone();

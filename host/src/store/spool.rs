@@ -100,6 +100,11 @@ impl Spool {
         }
     }
 
+    /// The first piece of it, by which one can tell what it is. Blocks.
+    pub fn beginning(&self) -> Result<Cow<'_, [u8]>, StoreError> {
+        self.piece(0)
+    }
+
     pub(super) fn content(&self) -> &Content {
         &self.content
     }
