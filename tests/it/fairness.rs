@@ -3,6 +3,8 @@
 use std::time::Duration;
 use std::time::Instant;
 
+use reqwest::Method;
+use serde_json::Value;
 use serde_json::json;
 use sessile_kit::Client;
 use sessile_kit::Job;
@@ -79,6 +81,40 @@ async fn b34_jobs_start_and_the_server_answers_while_another_tenant_runs_64_host
     eprintln!("median and longest of /healthz: {:?}, {:?}", answers[15], answers[29]);
     assert!(starts[29] < PATIENCE && answers[29] < PATIENCE);
     for job in hostile {
+        job.end().await;
+    }
+}
+
+/// It does nothing, so that it comes to be trusted; called with an argument, it computes for ever.
+const LIES_IN_WAIT: &str = r#"(module
+    (import "wasi_snapshot_preview1" "args_sizes_get" (func $args (param i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "_start")
+        (drop (call $args (i32.const 0) (i32.const 4)))
+        (if (i32.gt_u (i32.load (i32.const 0)) (i32.const 1)) (then (loop (br 0))))))"#;
+
+#[tokio::test]
+async fn b34_a_module_that_lies_in_wait_holds_nobody_up() {
+    let server = TestServer::start().await;
+    let _ = server.upload("patient", wat::parse_str(LIES_IN_WAIT).unwrap()).await.good();
+    let order = |args: &[&str]| json!({"module": "patient", "args": args, "limits": {"wall_ms": FOR_EVER_MS, "cpu_ms": FOR_EVER_MS}});
+    let wait = |order: Value| server.request(Method::POST, "/v1/jobs").header("prefer", "wait=60").json(&order);
+    for _ in 0..200 {
+        let job = server.send(wait(order(&[]))).await.good().json();
+        assert_eq!(job["state"], "succeeded", "{job:#}");
+    }
+    let mut lying = Vec::new();
+    for _ in 0..32 {
+        let job = server.post("/v1/jobs", &order(&["now"])).await.expect(202).json();
+        lying.push(server.job(job["id"].as_str().unwrap()).await);
+    }
+    let quiet = another_tenant(&server).await;
+    for _ in 0..10 {
+        let _ = quiet.get("/healthz").await.expect(200);
+        let _ = quiet.new_job(guests::HELLO).run().await.succeeded();
+    }
+    for job in lying {
+        assert!(!job.look().await.has_ended());
         job.end().await;
     }
 }
