@@ -98,11 +98,11 @@ async fn watched(
     right: &mut dyn RightToCompute,
     seated: &Seated,
 ) -> End {
-    let begin = tokio::time::Instant::now();
-    // Both ask for the time, and clocks belong to the seat.
+    let begin = Instant::now();
+    // A clock is set on the seat, which has one of its own.
     let over = async {
         seated.wait().await;
-        tokio::time::sleep_until(begin + limits.wall).await;
+        tokio::time::sleep(limits.wall.saturating_sub(begin.elapsed())).await;
     };
     tokio::select! {
         // A guest that is done at the moment of its stop was stopped.
