@@ -10,6 +10,7 @@ pub mod clock;
 pub mod confinement;
 #[cfg(any(fuzzing, test))]
 mod feed;
+mod sync;
 pub mod model;
 pub mod queue;
 pub mod engine;

@@ -12,13 +12,13 @@
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
 
 use tokio::sync::oneshot;
 
 use crate::ids::SessionId;
 use crate::model::caller::Owner;
+use crate::sync::Mutex;
+use crate::sync::MutexGuard;
 
 /// Which line: the session id that was named, within the principal, so that
 /// nobody can hold up another's session by naming it.

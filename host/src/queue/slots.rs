@@ -11,8 +11,6 @@
 //! Not here: how a guest is interrupted (`engine`).
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use tokio::sync::Notify;
@@ -27,6 +25,8 @@ use crate::queue::shares::Share;
 use crate::queue::shares::Shares;
 use crate::queue::shares::Ticket;
 use crate::queue::shares::Wants;
+use crate::sync::Mutex;
+use crate::sync::MutexGuard;
 
 /// The places in the engine. Cheap to clone.
 #[derive(Clone)]

@@ -39,6 +39,10 @@ use crate::service::settle::drained;
 use crate::service::settle::dropped;
 use crate::service::shares::Right;
 use crate::service::stream::Client;
+use crate::service::waiting::Ready;
+use crate::service::waiting::Supply;
+use crate::service::waiting::Waiting;
+use crate::service::waiting::unless_stopped;
 use crate::store::Draft;
 use crate::store::QueuedJob;
 use crate::store::Refused;
@@ -78,6 +82,23 @@ pub(super) enum Halt {
 impl From<StoreError> for Halt {
     fn from(error: StoreError) -> Self {
         Halt::Store(error)
+    }
+}
+
+/// What a job needs beside its turn.
+struct Needs<'a> {
+    service: &'a Service,
+    job: &'a NewJob,
+    has_lane: bool,
+}
+
+impl Supply for Needs<'_> {
+    async fn slot(&self) -> Slot {
+        self.service.slot_for(self.job).await
+    }
+
+    async fn session(&self) -> Result<Option<Session>, StoreError> {
+        self.service.session_at_start(self.job, self.has_lane).await
     }
 }
 
@@ -143,34 +164,14 @@ impl Service {
     async fn walk_in_turn(&self, walk: &Walk, place: Option<Place>, turn: &mut Option<Turn>) -> Result<Outcome, Halt> {
         let (job, live) = (&walk.queued.job, walk.live());
         let has_lane = place.is_some();
-        if let Some(place) = place {
-            *turn = Some(self.unless_stopped(live, place.turn()).await?);
-        }
         let lane = job
             .session
             .as_ref()
             .filter(|_| has_lane)
             .map(|named| LaneKey { owner: job.owner.clone(), session: named.id.clone() });
-        // Listed before the session is looked up: whoever drops the session
-        // marks it first and looks here second, so either that one finds us
-        // running in it, or we find the mark, or the session is gone at `begin`.
-        let in_lane = lane.clone().map(|lane| self.inner.live.take_lane(lane, live));
-        let (slot, session) = loop {
-            let slot = self.unless_stopped(live, self.slot_for(job)).await?;
-            let session = self.session_at_start(job, has_lane).await?;
-            let Some(lane) = lane.as_ref().filter(|lane| session.is_some() && self.inner.live.is_behind(lane, live))
-            else {
-                break (slot, session);
-            };
-            // While we waited for the slot somebody has made the session that we named, and is
-            // at work in it: they come first (R13). They are listed before the session is there.
-            drop(slot);
-            tracing::debug!(job = %job.id, session = %lane.session, "waits for the session's creator");
-            let place = turn.take().map(Turn::let_pass);
-            if let Some(place) = place {
-                *turn = Some(self.unless_stopped(live, place.turn()).await?);
-            }
-        };
+        let waiting = Waiting { live, jobs: &self.inner.live, draining: &self.inner.draining, lane };
+        let supply = Needs { service: self, job, has_lane };
+        let Ready { slot, session, in_lane } = waiting.ready(place, turn, &supply).await?;
         live.enter(session.as_ref());
 
         live.step(Step::Start).map_err(|_| Halt::Cancelled)?;
@@ -195,12 +196,7 @@ impl Service {
 
     /// Waits for `what`, unless the job is cancelled or the server stops first.
     pub(super) async fn unless_stopped<T>(&self, live: &LiveJob, what: impl Future<Output = T>) -> Result<T, Halt> {
-        tokio::select! {
-            biased;
-            () = live.stop.cancelled() => Err(Halt::Cancelled),
-            () = self.inner.draining.cancelled() => Err(Halt::Drained),
-            got = what => Ok(got),
-        }
+        unless_stopped(live, &self.inner.draining, what).await
     }
 
     /// The session that the job runs in, now that it has the turn. One that was

@@ -8,8 +8,6 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
 use std::sync::OnceLock;
 use std::sync::PoisonError;
 
@@ -30,6 +28,8 @@ use crate::model::stage::IllegalStep;
 use crate::model::stage::Stage;
 use crate::model::stage::Step;
 use crate::queue::lanes::LaneKey;
+use crate::sync::Mutex;
+use crate::sync::MutexGuard;
 
 /// Names one job of the whole server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -78,6 +78,14 @@ impl Tally {
     }
 }
 
+/// How far a job is. Behind one lock, so that whoever finds that it was cancelled
+/// finds the reason too.
+struct Standing {
+    stage: Stage,
+    /// Why it was cancelled, once it was.
+    cancelled: Option<&'static str>,
+}
+
 /// A job that has not ended.
 pub struct LiveJob {
     pub key: JobKey,
@@ -85,13 +93,11 @@ pub struct LiveJob {
     pub live: Arc<Live>,
     /// Asks the guest to stop.
     pub stop: CancellationToken,
-    stage: Mutex<Stage>,
+    standing: Mutex<Standing>,
     /// Its tenant's, from when it is listed on.
     tally: OnceLock<Arc<Mutex<Tally>>>,
     /// The session that it is in; known from just before it starts.
     place: Mutex<Place>,
-    /// Why it was cancelled, once it was.
-    cancelled: Mutex<Option<&'static str>>,
     ended: watch::Sender<bool>,
 }
 
@@ -102,57 +108,61 @@ impl LiveJob {
             key,
             live: Arc::new(Live::new(output_bytes)),
             stop: CancellationToken::new(),
-            stage: Mutex::new(Stage::Queued),
+            standing: Mutex::new(Standing { stage: Stage::Queued, cancelled: None }),
             tally: OnceLock::new(),
             place: Mutex::default(),
-            cancelled: Mutex::new(None),
             ended: watch::Sender::new(false),
         }
     }
 
     /// Moves the job on, or says why it cannot be moved.
     pub fn step(&self, step: Step) -> Result<Stage, IllegalStep> {
-        let mut stage = lock(&self.stage);
-        let before = *stage;
-        *stage = before.after(step)?;
+        self.step_in(&mut lock(&self.standing), step)
+    }
+
+    fn step_in(&self, standing: &mut Standing, step: Step) -> Result<Stage, IllegalStep> {
+        let before = standing.stage;
+        standing.stage = before.after(step)?;
         if let Some(tally) = self.tally.get() {
             let mut tally = lock(tally);
             tally.remove(before);
-            tally.add(*stage);
+            tally.add(standing.stage);
         }
-        Ok(*stage)
+        Ok(standing.stage)
     }
 
     /// Counts from now on in the tally of its tenant.
     fn count_in(&self, tally: Arc<Mutex<Tally>>) {
-        let stage = lock(&self.stage);
-        lock(&tally).add(*stage);
+        let standing = lock(&self.standing);
+        lock(&tally).add(standing.stage);
         self.tally.get_or_init(|| tally);
     }
 
     /// Counts no more. Its stage goes no further.
     fn count_out(&self) {
-        let mut stage = lock(&self.stage);
+        let mut standing = lock(&self.standing);
         if let Some(tally) = self.tally.get() {
-            lock(tally).remove(*stage);
+            lock(tally).remove(standing.stage);
         }
-        *stage = Stage::Over;
+        standing.stage = Stage::Over;
     }
 
     /// Asks for a stop. Says whether it was in time: a job that commits goes on
     /// to its end.
     pub fn cancel(&self, why: &'static str) -> bool {
-        if self.step(Step::Cancel).is_err() {
+        let mut standing = lock(&self.standing);
+        if self.step_in(&mut standing, Step::Cancel).is_err() {
             return false;
         }
-        *lock(&self.cancelled) = Some(why);
+        standing.cancelled = Some(why);
+        drop(standing);
         self.stop.cancel();
         true
     }
 
     /// Why it was cancelled, if it was.
     pub fn cancelled(&self) -> Option<&'static str> {
-        *lock(&self.cancelled)
+        lock(&self.standing).cancelled
     }
 
     /// Waits until the job's end is durable. May be dropped at any time.
@@ -200,7 +210,7 @@ impl LiveJob {
     }
 
     fn is_running(&self) -> bool {
-        match *lock(&self.stage) {
+        match lock(&self.standing).stage {
             Stage::Running | Stage::Committing => true,
             Stage::Queued | Stage::Over => false,
         }
@@ -330,64 +340,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key() -> JobKey {
-        let owner = Owner { tenant: "t".parse().unwrap(), principal: "p".parse().unwrap() };
-        JobKey { owner, id: "j".parse().unwrap() }
-    }
-
-    #[test]
-    fn r32_a_cancel_in_the_commit_comes_too_late() {
-        let job = LiveJob::new(key(), 10);
-        job.step(Step::Start).unwrap();
-        job.step(Step::Return).unwrap();
-        assert!(!job.cancel("late"));
-        assert!(!job.stop.is_cancelled());
-        assert_eq!(job.cancelled(), None);
-    }
-
-    #[test]
-    fn a_guest_that_returns_after_its_cancel_does_not_commit() {
-        let job = LiveJob::new(key(), 10);
-        job.step(Step::Start).unwrap();
-        assert!(job.cancel("asked"));
-        assert!(job.step(Step::Return).is_err());
-        assert_eq!(job.cancelled(), Some("asked"));
-    }
-
-    #[test]
-    fn r34_a_tenant_s_jobs_are_counted_by_how_far_they_are_until_they_are_off_the_list() {
-        let jobs = Arc::new(LiveJobs::default());
-        let tally = |queued, running| assert_eq!(jobs.tally(&key().owner.tenant), Tally { queued, running });
-        tally(0, 0);
-        let listed = jobs.enter(LiveJob::new(key(), 10)).unwrap();
-        let other = JobKey { id: "k".parse().unwrap(), ..key() };
-        let queued = jobs.enter(LiveJob::new(other, 10)).unwrap();
-        tally(2, 0);
-        listed.job.step(Step::Start).unwrap();
-        tally(1, 1);
-        listed.job.step(Step::Return).unwrap();
-        tally(1, 1);
-        listed.job.step(Step::Stored).unwrap();
-        tally(1, 0);
-        drop(listed);
-        // One that stays queued when the server stops.
-        drop(queued);
-        tally(0, 0);
-    }
-
-    #[tokio::test]
-    async fn whoever_waits_is_told_of_the_end() {
-        let jobs = Arc::new(LiveJobs::default());
-        let listed = jobs.enter(LiveJob::new(key(), 10)).unwrap();
-        assert!(jobs.enter(LiveJob::new(key(), 10)).is_none());
-        let found = jobs.get(&key()).unwrap();
-        let waiter = tokio::spawn(async move { found.ended().await });
-        drop(listed);
-        waiter.await.unwrap();
-        assert!(jobs.get(&key()).is_none());
-        assert!(jobs.enter(LiveJob::new(key(), 10)).is_some());
-    }
-}
+mod tests;

@@ -11,6 +11,7 @@
 //! (`http`).
 
 pub mod journey;
+mod waiting;
 mod settle;
 mod shares;
 mod purses;

@@ -38,12 +38,9 @@ impl Service {
         draft: Option<Draft>,
         ran: Ran,
     ) -> Result<Outcome, Halt> {
-        let (live, outcome) = (walk.live(), ran.outcome);
-        let step = if outcome == Outcome::Succeeded { Step::Return } else { Step::Fail };
-        // A guest that returned just after its cancel is cancelled all the same.
-        let outcome = if live.step(step).is_err() { cancelled(live) } else { outcome };
+        let live = walk.live();
         let mut ending = Ending {
-            outcome,
+            outcome: decided(live, ran.outcome),
             result: ran.result,
             changes: None,
             spent: ran.spent,
@@ -162,6 +159,13 @@ impl Service {
     fn step_past_commit(&self, live: &LiveJob, step: Step) {
         live.step(step).expect("only this walk leads out of the commit");
     }
+}
+
+/// What a guest's end comes to: from here on a job that succeeds is not cancelled.
+pub(super) fn decided(live: &LiveJob, outcome: Outcome) -> Outcome {
+    let step = if outcome == Outcome::Succeeded { Step::Return } else { Step::Fail };
+    // A guest that returned just after its cancel is cancelled all the same.
+    if live.step(step).is_err() { cancelled(live) } else { outcome }
 }
 
 pub(super) fn cancelled(live: &LiveJob) -> Outcome {
