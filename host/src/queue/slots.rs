@@ -102,6 +102,12 @@ impl Slots {
     pub fn free(&self) -> usize {
         self.house.lock().slots_free()
     }
+
+    /// Whether nobody waits or has a seat.
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.house.lock().is_empty()
+    }
 }
 
 impl Slot {
@@ -246,7 +252,7 @@ mod tests {
         assert_eq!(slots.free(), 0);
         drop(called);
         assert_eq!(slots.free(), 1);
-        assert!(slots.house.lock().is_empty());
+        assert!(slots.is_idle());
     }
 
     #[tokio::test(start_paused = true)]
@@ -267,7 +273,7 @@ mod tests {
         assert_eq!(at, begun);
         assert_eq!(slots.free(), 0);
         drop(long);
-        assert!(slots.house.lock().is_empty());
+        assert!(slots.is_idle());
     }
 
     #[tokio::test(start_paused = true)]
@@ -294,6 +300,6 @@ mod tests {
         drop(long);
         drop(short.await);
         assert_eq!(slots.free(), 1);
-        assert!(slots.house.lock().is_empty());
+        assert!(slots.is_idle());
     }
 }

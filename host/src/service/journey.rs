@@ -36,13 +36,13 @@ use crate::service::refusal::Chain;
 use crate::service::session_keys::may_enter;
 use crate::service::settle::cancelled;
 use crate::service::settle::drained;
-use crate::service::settle::dropped;
 use crate::service::shares::Right;
 use crate::service::stream::Client;
 use crate::service::waiting::Ready;
 use crate::service::waiting::Supply;
 use crate::service::waiting::Waiting;
 use crate::service::waiting::unless_stopped;
+use crate::service::waiting::without_session;
 use crate::store::Draft;
 use crate::store::QueuedJob;
 use crate::store::Refused;
@@ -308,16 +308,13 @@ impl Service {
 
     async fn begin(&self, live: &LiveJob, session: Option<SessionKey>) -> Result<Draft, Outcome> {
         let begun = match self.inner.store.begin(session).await {
-            // Dropped since it was looked up, by somebody who did not find us
-            // running yet: the job goes on without a session (R17).
-            Err(StoreError::Refused(Refused::SessionGone)) if live.cancelled().is_none() => {
-                live.enter(None);
+            Err(StoreError::Refused(Refused::SessionGone)) => {
+                without_session(live)?;
                 self.inner.store.begin(None).await
             }
             begun => begun,
         };
         begun.map_err(|error| match error {
-            StoreError::Refused(Refused::SessionGone) => dropped(),
             StoreError::Full => Outcome::failed(Reason::HostError, "the server's disk is full"),
             error => {
                 tracing::error!(error = %Chain(&error), "a working copy could not be made");

@@ -35,6 +35,8 @@ pub mod quotas;
 pub mod refusal;
 #[cfg(test)]
 mod failing_disk;
+#[cfg(test)]
+mod interleavings;
 
 use std::sync::Arc;
 use std::sync::Mutex;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::model::outcome::Outcome;
 use crate::model::session::Session;
 use crate::queue::lanes::LaneKey;
 use crate::queue::lanes::Place;
@@ -19,6 +20,7 @@ use crate::service::journey::Halt;
 use crate::service::live::InLane;
 use crate::service::live::LiveJob;
 use crate::service::live::LiveJobs;
+use crate::service::settle::cancelled;
 use crate::store::StoreError;
 
 /// A job that waits.
@@ -92,4 +94,15 @@ pub(super) async fn unless_stopped<T>(
         () = draining.cancelled() => Err(Halt::Drained),
         got = what => Ok(got),
     }
+}
+
+/// The session in which a job was about to begin was dropped since it was looked up, by
+/// somebody who did not find the job running yet: it goes on without one (R17). Or not
+/// at all, if it was cancelled meanwhile; then that is its end, for the reason given.
+pub(super) fn without_session(live: &LiveJob) -> Result<(), Outcome> {
+    if live.cancelled().is_some() {
+        return Err(cancelled(live));
+    }
+    live.enter(None);
+    Ok(())
 }
