@@ -130,7 +130,7 @@ impl Service {
         let engine = self.inner.engine.clone();
         let looked_at = bytes.clone();
         let inspected = blocking(move || engine.inspect(&looked_at)).await?.map_err(Refusal::from)?;
-        self.inner.store.save_wasm(digest, bytes.to_vec()).await?;
+        self.inner.store.save_wasm(digest, bytes).await?;
         let new = NewVersion {
             tenant: owner.tenant.clone(),
             name,

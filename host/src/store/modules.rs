@@ -111,7 +111,7 @@ impl Store {
     }
 
     /// Puts a module's bytes on disk; they are durable when this returns.
-    pub async fn save_wasm(&self, digest: Digest, bytes: Vec<u8>) -> Result<(), StoreError> {
+    pub async fn save_wasm(&self, digest: Digest, bytes: impl AsRef<[u8]> + Send + 'static) -> Result<(), StoreError> {
         let shared = self.shared();
         block(move || {
             let path = shared.layout.wasm(&digest);
@@ -120,7 +120,7 @@ impl Store {
             if path.exists() {
                 return durable::sync_dir(&shared.layout.modules()).map_err(StoreError::io("keep a module's name"));
             }
-            durable::write_whole(&shared.layout.tmp(), &path, &bytes).map_err(StoreError::io("save a module"))
+            durable::write_whole(&shared.layout.tmp(), &path, bytes.as_ref()).map_err(StoreError::io("save a module"))
         })
         .await
     }
