@@ -34,7 +34,7 @@ impl Service {
     /// Sweeps at the configured interval until the server stops.
     pub(super) fn sweep_from_now_on(&self) {
         let service = self.clone();
-        self.inner.tasks.spawn(async move {
+        self.start_task(async move {
             let interval = service.inner.settings.sweep_interval;
             let mut ticks = tokio::time::interval_at(Instant::now() + interval, interval);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

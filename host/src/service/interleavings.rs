@@ -34,7 +34,7 @@ use self::world::World;
 use self::world::lane;
 
 /// Of each scheduler, unless the environment says otherwise.
-const SCHEDULES: usize = 1_500;
+const SCHEDULES: usize = 3_000;
 const SEED: u64 = 39;
 /// How often one thread is made to wait for all others, by the scheduler that looks
 /// for what takes few such moments.

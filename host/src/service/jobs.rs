@@ -192,7 +192,7 @@ impl Service {
         // not depend on a client that waits.
         let service = self.clone();
         let (tell, told) = oneshot::channel();
-        self.inner.tasks.spawn(async move {
+        self.start_task(async move {
             let Entry { listed, place, receipt } = entry;
             let accepted = receipt.await;
             let Ok(Accepted::New(new)) = &accepted else {
@@ -296,7 +296,7 @@ impl Service {
     /// Sends an accepted job on its walk.
     pub(super) fn set_out(&self, walk: Walk, place: Option<Place>) {
         let service = self.clone();
-        self.inner.tasks.spawn(async move { service.walk(walk, place).await });
+        self.start_task(async move { service.walk(walk, place).await });
     }
 
     /// A job, on record or about to be.

@@ -22,6 +22,7 @@ pub mod run;
 pub mod stream;
 pub mod live;
 mod names;
+mod tasks;
 pub mod sessions;
 mod contents;
 mod history;
@@ -35,6 +36,8 @@ pub mod quotas;
 pub mod refusal;
 #[cfg(test)]
 mod failing_disk;
+#[cfg(test)]
+mod any_order;
 #[cfg(test)]
 mod interleavings;
 

@@ -184,7 +184,7 @@ impl Service {
         version: ModuleVersion,
     ) -> tokio::task::JoinHandle<Result<(), Refusal>> {
         let service = self.clone();
-        self.inner.tasks.spawn(async move {
+        self.start_task(async move {
             let compiled = service.compile(&place, &version.digest, version.kind).await;
             drop(place);
             let state = match &compiled {

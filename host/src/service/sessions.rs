@@ -305,7 +305,7 @@ impl Service {
             None => None,
         };
         let (service, session) = (self.clone(), session.clone());
-        let written = self.inner.tasks.spawn(async move {
+        let written = self.start_task(async move {
             // It may have been dropped or renamed away while this waited (R17).
             let found = service.inner.store.session_by_key(session.key).await?;
             if !found.is_some_and(|found| found.state.takes_requests() && found.id == session.id) {

@@ -147,12 +147,17 @@ impl Disk {
         &self.root
     }
 
+    /// How much has happened.
+    pub(crate) fn events(&self) -> usize {
+        lock(&self.state).record.len()
+    }
+
     pub(super) fn record(&self) -> Vec<Event> {
         lock(&self.state).record.clone()
     }
 
     /// Notes that the store has said so.
-    pub(super) fn done(&self, track: usize) {
+    pub(crate) fn done(&self, track: usize) {
         lock(&self.state).record.push(Event::Done(track));
     }
 

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use super::dice::Dice;
+use super::disk::Disk;
 use super::disk::Event;
 use super::disk::FileId;
 use super::disk::Node;
@@ -59,6 +60,17 @@ enum Naming {
     Put(PathBuf, Entry),
     Move(PathBuf, PathBuf),
     Gone(PathBuf),
+}
+
+/// Makes in `to` what a power cut would have left of a disk, at some moment after the
+/// first `begun` events. Says how often the store had said by then that it was done.
+pub(crate) fn blackout(disk: &Disk, begun: usize, to: &Path, dice: &mut Dice) -> usize {
+    let record = disk.record();
+    let events = begun as u64 + dice.roll((record.len() - begun) as u64 + 1);
+    let (before, _) = record.split_at(usize::try_from(events).unwrap());
+    let mut cut = if dice.roll(4) == 0 { Cut::Synced } else { Cut::ByChance(dice.split()) };
+    Model::after(before, &mut Cut::Everything).write(disk.root(), to, &mut cut);
+    before.iter().filter(|event| matches!(event, Event::Done(_))).count()
 }
 
 impl Cut {

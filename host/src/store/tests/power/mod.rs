@@ -20,3 +20,4 @@ pub(crate) use self::disk::Fault;
 pub(crate) use self::disk::Lasts;
 pub(crate) use self::disk::Trouble;
 pub(in crate::store) use self::disk::tell;
+pub(crate) use self::image::blackout;
