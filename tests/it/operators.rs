@@ -3,4 +3,4 @@
 mod check;
 mod backup;
 mod restore;
-mod store;
+pub(crate) mod store;

@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::cli::check::impossible;
 use crate::cli::say;
 use crate::clock::Clock;
+use crate::config::LogFormat;
 use crate::http::rfc3339;
 use crate::ids::PrincipalId;
 use crate::ids::TenantId;
@@ -143,6 +144,8 @@ pub(super) fn key(verb: KeyVerb) -> ExitCode {
 impl DataDir {
     /// Opens the store, and makes it if need be; keeps servers away meanwhile.
     fn open(self) -> Result<Store, StoreError> {
+        // For what the store has to say, such as what it has put into quarantine.
+        super::log::start(LogFormat::default());
         Store::open(StoreConfig {
             data: self.data,
             work: None,

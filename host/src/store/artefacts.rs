@@ -19,6 +19,7 @@ use crate::store::collector;
 use crate::store::durable;
 use crate::store::error::StoreError;
 use crate::store::layout;
+use crate::store::plain;
 use crate::store::rows;
 
 /// Compiled code on disk, for one exact engine.
@@ -76,7 +77,7 @@ impl Store {
             rows::one(db, find, params![wasm.as_bytes(), fingerprint], |row| rows::digest(row, "file_digest"))
         };
         let digest = self.read(key).await?;
-        Ok(digest.filter(|_| path.exists()).map(|digest| ArtefactFile { path, digest }))
+        Ok(digest.filter(|_| plain::is_file(&path)).map(|digest| ArtefactFile { path, digest }))
     }
 
     /// Deletes the compiled code of all other engines, which nothing can load
@@ -104,7 +105,7 @@ impl Store {
 
 /// A fingerprint becomes part of a file's name.
 fn checked(fingerprint: &str) -> Result<String, StoreError> {
-    let fits = (1..=64).contains(&fingerprint.len());
+    let fits = (1..=layout::FINGERPRINT_BYTES_MAX).contains(&fingerprint.len());
     if fits && fingerprint.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Ok(fingerprint.to_owned());
     }

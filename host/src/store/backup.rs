@@ -34,9 +34,11 @@ use crate::store::check;
 use crate::store::check::Report;
 use crate::store::durable;
 use crate::store::error::StoreError;
+use crate::store::foreign;
 use crate::store::hashed::Hashed;
 use crate::store::inspection;
 use crate::store::layout::Layout;
+use crate::store::plain;
 use crate::store::schema;
 
 /// Snapshots that are taken before we give up. A second one is needed only if a
@@ -47,6 +49,7 @@ const SNAPSHOTS_MAX: u32 = 10;
 /// file `to`. If the report has faults, there is no file.
 pub fn back_up(data: &Path, to: &Path) -> Result<Report, StoreError> {
     let layout = Layout::of(data)?;
+    foreign::refuse_unreadable(&layout.open_dir()?)?;
     if fs::symlink_metadata(to).is_ok() {
         return Err(StoreError::Unusable(format!("{} is there already, and nothing is overwritten", to.display())));
     }
@@ -101,7 +104,7 @@ fn modules_and_snapshot(
 /// copy of pages would begin again with each commit of the server.) What it writes
 /// has no log, and nothing of what was deleted.
 fn take_snapshot(layout: &Layout, to: &Path) -> Result<(), StoreError> {
-    if !layout.database().is_file() {
+    if !plain::is_file(&layout.database()) {
         return Err(StoreError::Unusable(format!("there is no database in {}", layout.data().display())));
     }
     private_file(to).map_err(StoreError::io("make the snapshot"))?;
@@ -123,7 +126,7 @@ enum Module {
 }
 
 fn copy_module(layout: &Layout, digest: Digest, tar: &mut Builder<impl Write>) -> Result<Module, StoreError> {
-    let file = match File::open(layout.wasm(&digest)) {
+    let file = match plain::open(&layout.wasm(&digest)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Module::Missing),
         Err(error) => return Err(StoreError::io("open a module")(error)),
@@ -139,7 +142,7 @@ fn copy_module(layout: &Layout, digest: Digest, tar: &mut Builder<impl Write>) -
 /// What comes after the modules.
 fn finish(layout: &Layout, snapshot: &Path, mut tar: Builder<BufWriter<File>>) -> io::Result<()> {
     let database = append_file(&mut tar, archive::DATABASE, File::open(snapshot)?)?;
-    let secret = append_file(&mut tar, archive::SECRET, File::open(layout.secret())?)?;
+    let secret = append_file(&mut tar, archive::SECRET, plain::open(&layout.secret())?)?;
     let manifest = Manifest { form: archive::FORM, database: database.to_string(), secret: secret.to_string() };
     let manifest = serde_json::to_vec(&manifest)?;
     append(&mut tar, archive::MANIFEST, manifest.len() as u64, manifest.as_slice())?;

@@ -20,8 +20,10 @@ use rusqlite::Connection;
 
 pub(super) use crate::store::check::files::needed_modules;
 use crate::store::error::StoreError;
+use crate::store::foreign;
 use crate::store::inspection;
 use crate::store::layout::Layout;
+use crate::store::plain;
 use crate::store::rows;
 
 /// Faults that are told of; a store with more is beyond repair anyway.
@@ -84,6 +86,7 @@ impl fmt::Display for Report {
 /// meanwhile. Fails as [`StoreError::Unusable`] if that cannot be done.
 pub fn check(data: &Path) -> Result<Report, StoreError> {
     let layout = Layout::of(data)?;
+    foreign::refuse_unreadable(&layout.open_dir()?)?;
     let _lock = layout.lock_if_there()?;
     whole(&layout)
 }
@@ -92,8 +95,8 @@ pub fn check(data: &Path) -> Result<Report, StoreError> {
 pub(super) fn whole(layout: &Layout) -> Result<Report, StoreError> {
     let mut faults = Faults::default();
     files::secret(layout, &mut faults)?;
-    files::disposable(layout, &mut faults)?;
-    if !layout.database().is_file() {
+    foreign::findings(&layout.open_dir()?)?.into_iter().for_each(|finding| faults.add(finding));
+    if !plain::is_file(&layout.database()) {
         return Err(StoreError::Unusable(format!("there is no database in {}", layout.data().display())));
     }
     let db = inspection::open(&layout.database())?;

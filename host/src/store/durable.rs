@@ -22,9 +22,13 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use rustix::fs::CWD;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
 use rustix::fs::RenameFlags;
 use rustix::io::Errno;
 
+use crate::store::plain;
+use crate::store::plain::OpenDir;
 #[cfg(test)]
 use crate::store::tests::power::tell;
 
@@ -97,7 +101,7 @@ fn write_and_move(draft: &Path, path: &Path, from: &mut impl Read, mut look: imp
 /// and counts it as written. So it is written once more: the same bytes at the
 /// same places, which a power cut in the middle does not harm.
 pub(super) fn write_again(path: &Path) -> io::Result<()> {
-    let file = match OpenOptions::new().read(true).write(true).open(path) {
+    let file = match plain::open_with(path, OFlags::RDWR) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened?,
     };
@@ -125,7 +129,7 @@ fn create(path: &Path) -> io::Result<File> {
 /// Its name is not durable yet.
 pub(super) fn open_or_make(path: &Path) -> io::Result<File> {
     tell(&Step::Create(path))?;
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+    plain::open_with(path, OFlags::RDWR | OFlags::CREATE)
 }
 
 /// Makes a file at `path`, where there is none, of all that can be read.
@@ -170,6 +174,27 @@ pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
 pub(super) fn make_dir(path: &Path) -> io::Result<()> {
     tell(&Step::MakeDir(path))?;
     DirBuilder::new().mode(0o700).create(path)
+}
+
+/// The same in one that is open, unless it is there. Never through a link.
+pub(super) fn make_dir_in(parent: &OpenDir, name: &CStr) -> io::Result<()> {
+    tell(&Step::MakeDir(&parent.path_of(name)))?;
+    match rustix::fs::mkdirat(&*parent.handle, name, Mode::RWXU) {
+        Err(Errno::EXIST) => Ok(()),
+        made => Ok(made?),
+    }
+}
+
+/// Moves something, whatever it is, from one open directory to another, where
+/// nothing has its name. That it is in one of them and not in both is as good as
+/// the file system; where, is durable with the names of both.
+pub(super) fn move_between(from: &OpenDir, name: &CStr, to: &OpenDir, new_name: &CStr) -> io::Result<()> {
+    tell(&Step::Rename(&from.path_of(name), &to.path_of(new_name)))?;
+    match rustix::fs::renameat_with(&*from.handle, name, &*to.handle, new_name, RenameFlags::NOREPLACE) {
+        // Some file systems do not know the flag; nobody but us makes names there.
+        Err(Errno::INVAL | Errno::NOSYS) => Ok(rustix::fs::renameat(&*from.handle, name, &*to.handle, new_name)?),
+        moved => Ok(moved?),
+    }
 }
 
 /// Deletes a file that nothing refers to any more. A power cut may bring it back.

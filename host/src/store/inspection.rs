@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use rusqlite::OpenFlags;
 
 use crate::store::error::StoreError;
+use crate::store::plain;
 use crate::store::rows;
 use crate::store::schema;
 use crate::store::schema::VERSION;
@@ -33,7 +34,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     let beside = |suffix: &str| {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
-        std::fs::metadata(name).map_or(0, |meta| meta.len())
+        std::fs::symlink_metadata(name).map_or(0, |meta| meta.len())
     };
     let how = match (beside("-wal"), beside("-shm")) {
         (0, _) => "?immutable=1",
@@ -41,7 +42,10 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
         (_, _) => "?readonly_shm=1",
     };
     let path = percent_encode(path.as_os_str().as_bytes(), PLAIN);
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let db = Connection::open_with_flags(format!("file:{path}{how}"), flags)?;
     db.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;")?;
     Ok(db)
@@ -53,6 +57,18 @@ pub(super) fn is_old(path: &Path) -> Result<bool, StoreError> {
     let known = db.prepare(schema::KNOWN).and_then(|mut known| known.exists([]));
     // What cannot be read is for `check` to name.
     Ok(known.unwrap_or(false) && schema::version(&db).is_ok_and(|found| found < VERSION))
+}
+
+/// Refuses a database of a newer server, if there is one at all.
+pub(super) fn must_not_be_newer(path: &Path) -> Result<(), StoreError> {
+    if !plain::is_file(path) {
+        return Ok(());
+    }
+    let db = open(path)?;
+    if db.prepare(schema::KNOWN)?.exists([])? && schema::version(&db)? > VERSION {
+        schema::must_be_known(schema::version(&db)?)?;
+    }
+    Ok(())
 }
 
 /// Refuses a database of another format: what holds there is not known here.

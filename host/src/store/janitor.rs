@@ -8,6 +8,7 @@ use std::ffi::CStr;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::Condvar;
 use std::sync::Mutex;
@@ -15,6 +16,8 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::thread;
 use std::thread::JoinHandle;
+
+use rustix::fs::CWD;
 
 use crate::limits::DEPTH_MAX;
 use crate::limits::RUBBISH_WAITING_MAX;
@@ -115,6 +118,12 @@ fn take_away(rubbish: &Rubbish) {
         // It is tried again at the next start, when everything there is rubbish.
         tracing::warn!(%error, "a directory that is not needed any more could not be deleted");
     }
+}
+
+/// Removes all that lies in a directory of ours.
+pub(super) fn empty(path: &Path) -> io::Result<()> {
+    let dir = tree::open_dir(CWD, path)?;
+    tree::names(&dir)?.iter().try_for_each(|name| remove_tree(&dir, &dir, name))
 }
 
 /// Removes `name` in `parent` with everything beneath it. What lies deeper than

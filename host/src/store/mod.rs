@@ -13,6 +13,9 @@
 mod error;
 mod page;
 mod layout;
+mod plain;
+mod foreign;
+mod quarantine;
 mod ground;
 mod durable;
 mod secret;
@@ -71,7 +74,6 @@ pub(crate) mod fuzzing;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::fs;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -182,7 +184,7 @@ impl Store {
     /// Touches nothing outside the ground's directories. Blocks.
     pub fn open_on(ground: Ground) -> Result<Store, StoreError> {
         let Ground { layout, lock, chosen, work_bytes_max, quota } = ground;
-        empty(&layout.tmp()).map_err(StoreError::io("empty the directory for temporary files"))?;
+        janitor::empty(&layout.tmp()).map_err(StoreError::io("empty the directory for temporary files"))?;
         let secret = secret::load(&layout)?;
         // Before anybody reads there what may never have reached the disk.
         durable::write_again(&layout.log()).map_err(StoreError::io("write the database's log again"))?;
@@ -256,17 +258,4 @@ where
         // Only a runtime that shuts down drops work that it has not begun.
         Err(_) => Err(StoreError::Busy),
     }
-}
-
-/// Removes the files in a directory of ours.
-fn empty(dir: &std::path::Path) -> std::io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            fs::remove_dir_all(entry.path())?;
-        } else {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
 }

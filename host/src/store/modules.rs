@@ -28,6 +28,7 @@ use crate::store::error::Refused;
 use crate::store::error::StoreError;
 use crate::store::page::Page;
 use crate::store::page::PageOf;
+use crate::store::plain;
 use crate::store::quotas;
 use crate::store::quotas::Delta;
 use crate::store::receipt::Receipt;
@@ -117,7 +118,7 @@ impl Store {
             let path = shared.layout.wasm(&digest);
             // Names are given only to whole files, so one that is there is right; but
             // whoever gave it may not have come to make it durable.
-            if path.exists() {
+            if plain::is_file(&path) {
                 return durable::sync_dir(&shared.layout.modules()).map_err(StoreError::io("keep a module's name"));
             }
             durable::write_whole(&shared.layout.tmp(), &path, bytes.as_ref()).map_err(StoreError::io("save a module"))
@@ -128,7 +129,7 @@ impl Store {
     /// A module's bytes, open for reading.
     pub async fn wasm(&self, digest: Digest) -> Result<Option<File>, StoreError> {
         let shared = self.shared();
-        block(move || match File::open(shared.layout.wasm(&digest)) {
+        block(move || match plain::open(&shared.layout.wasm(&digest)) {
             Ok(file) => Ok(Some(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StoreError::io("open a module")(error)),
@@ -152,7 +153,7 @@ impl Store {
             }
             shared.collector.pardon(&new.digest);
             // Looked at here, since bytes are collected by the same thread.
-            if !shared.layout.wasm(&new.digest).exists() {
+            if !plain::is_file(&shared.layout.wasm(&new.digest)) {
                 return Err(Refused::NoBytes.into());
             }
             let delta = Delta { modules: 1, module_bytes: rows::stored(new.size_bytes), ..Delta::default() };

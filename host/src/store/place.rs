@@ -20,6 +20,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use rustix::fs::CWD;
 use rustix::fs::FlockOperation;
 use rustix::fs::flock;
 
@@ -187,7 +188,7 @@ impl Place {
     /// Opens a place; what lies there already goes to the bin.
     pub(super) fn open(path: &Path, bytes_max: u64, bin: &Arc<Bin>) -> Result<Place, StoreError> {
         let context = || StoreError::io("open the directory for working copies");
-        let dir: Arc<OwnedFd> = Arc::new(File::open(path).map_err(context())?.into());
+        let dir: Arc<OwnedFd> = Arc::new(tree::open_dir(CWD, path).map_err(context())?);
         for name in tree::names(&dir).map_err(context())? {
             if name.as_bytes() != PLACE_LOCK.as_bytes() {
                 bin.put(Rubbish { place: Arc::clone(&dir), name });

@@ -1,6 +1,7 @@
 //! The tables, and how a connection to them is opened.
 //!
-//! Promise: a database of a newer server is refused, not misread. The tables
+//! Promise: a database of a newer server is refused, not misread. No link is
+//! followed to one (its log and index SQLite opens like that by itself). The tables
 //! use nothing that PostgreSQL lacks; dialect is confined to this file.
 //!
 //! What a session held at a commit is all rows that were true then; what a
@@ -272,7 +273,7 @@ CREATE TABLE job_change (
 
 /// The connection that writes. Makes the tables if there are none.
 pub(super) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
-    let mut db = Connection::open(path)?;
+    let mut db = Connection::open_with_flags(path, OpenFlags::default() | OpenFlags::SQLITE_OPEN_NOFOLLOW)?;
     db.busy_timeout(Duration::from_secs(5))?;
     db.set_prepared_statement_cache_capacity(128);
     keep_plans(&db)?;
@@ -345,7 +346,7 @@ fn keep_log(db: &Connection) -> Result<(), StoreError> {
 
 /// A connection that only reads: always the last commit.
 pub(super) fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(Duration::from_secs(5))?;
     db.set_prepared_statement_cache_capacity(64);
@@ -355,7 +356,7 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
 
 /// A connection for checkpoints alone.
 pub(super) fn open_for_checkpoints(path: &Path) -> Result<Connection, StoreError> {
-    let db = Connection::open(path)?;
+    let db = Connection::open_with_flags(path, OpenFlags::default() | OpenFlags::SQLITE_OPEN_NOFOLLOW)?;
     db.execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = FULL;")?;
     Ok(db)
 }

@@ -4,8 +4,8 @@
 //! Promise: it is made once, is durable before it is used, and only the owner of
 //! the data directory can read it. Whoever has a copy of the directory has it.
 
-use std::fs;
 use std::io;
+use std::io::Read as _;
 
 use uuid::Uuid;
 
@@ -13,13 +13,14 @@ use crate::store::Store;
 use crate::store::durable;
 use crate::store::error::StoreError;
 use crate::store::layout::Layout;
+use crate::store::plain;
 
 /// The secret's bytes.
 pub(super) type Secret = [u8; 32];
 
 /// Reads the secret, or makes it at the first start.
 pub(super) fn load(layout: &Layout) -> Result<Secret, StoreError> {
-    match fs::read(layout.secret()) {
+    match read(layout) {
         Ok(bytes) => bytes.try_into().map_err(|_| {
             StoreError::Unusable(format!(
                 "{} is damaged; bring it back from a backup, or delete it and make new keys",
@@ -37,6 +38,13 @@ pub(super) fn load(layout: &Layout) -> Result<Secret, StoreError> {
         }
         Err(error) => Err(StoreError::io("read the secret of the data directory")(error)),
     }
+}
+
+fn read(layout: &Layout) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // One byte more than there should be is enough to tell.
+    plain::open(&layout.secret())?.take(size_of::<Secret>() as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 impl Store {

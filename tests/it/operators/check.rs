@@ -97,7 +97,7 @@ const DAMAGES: &[Damage] = &[
     ("can be read by others", |data| {
         fs::set_permissions(data.join("secret"), Permissions::from_mode(0o644)).unwrap();
     }),
-    ("so it cannot be emptied", |data| {
+    ("/tmp\" is a file; the next start puts it into quarantine", |data| {
         fs::remove_dir(data.join("tmp")).unwrap();
         fs::write(data.join("tmp"), "").unwrap();
     }),

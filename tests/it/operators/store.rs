@@ -34,7 +34,7 @@ pub(super) fn lines() -> String {
     (0..10_000).map(|n| format!("line {n:08}\n")).collect()
 }
 
-pub(super) fn check(data: &Path) -> Called {
+pub(crate) fn check(data: &Path) -> Called {
     sessile(["check".as_ref(), "--data".as_ref(), data.as_os_str()])
 }
 
@@ -47,7 +47,7 @@ pub(super) fn restore(from: &Path, data: &Path) -> Called {
 }
 
 /// The names in a directory.
-pub(super) fn names(dir: &Path) -> Vec<String> {
+pub(crate) fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<_> =
         fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
@@ -72,7 +72,7 @@ pub(super) fn copy(from: &Path, to: &Path) {
 }
 
 /// Every file beneath a directory with its bytes.
-pub(super) fn everything(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn everything(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
         if entry.file_type().unwrap().is_dir() {

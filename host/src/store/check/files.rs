@@ -5,7 +5,6 @@
 //! start takes it away.
 
 use std::fs;
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -17,6 +16,7 @@ use crate::store::check::Faults;
 use crate::store::error::StoreError;
 use crate::store::hashed::Hashed;
 use crate::store::layout::Layout;
+use crate::store::plain;
 use crate::store::rows;
 use crate::store::secret::Secret;
 
@@ -35,23 +35,6 @@ pub(super) fn secret(layout: &Layout, faults: &mut Faults) -> Result<(), StoreEr
         faults.add(format!("the secret is not a file of {} bytes", size_of::<Secret>()));
     } else if meta.mode() & 0o077 != 0 {
         faults.add(format!("the secret can be read by others than its owner (mode {:o})", meta.mode() & 0o777));
-    }
-    Ok(())
-}
-
-/// Temporary files and working copies are thrown away at the next start, so it
-/// matters only whether they can be.
-pub(super) fn disposable(layout: &Layout, faults: &mut Faults) -> Result<(), StoreError> {
-    for dir in [layout.tmp(), layout.work()] {
-        let meta = match fs::symlink_metadata(&dir) {
-            Ok(meta) => meta,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(StoreError::io("look at a directory in the data directory")(error)),
-        };
-        let ours = meta.is_dir() && meta.uid() == rustix::process::geteuid().as_raw() && meta.mode() & 0o700 == 0o700;
-        if !ours {
-            faults.add(format!("{} is not a directory of this user, so it cannot be emptied", dir.display()));
-        }
     }
     Ok(())
 }
@@ -115,7 +98,7 @@ pub(super) fn artefacts(layout: &Layout, db: &Connection, faults: &mut Faults) -
 
 /// The digest and the length of a file, if it is there.
 fn digest_of(path: &Path) -> Result<Option<(Digest, u64)>, StoreError> {
-    let file = match File::open(path) {
+    let file = match plain::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(StoreError::io("open a module")(error)),

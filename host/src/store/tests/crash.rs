@@ -7,7 +7,7 @@ use crate::model::outcome::Reason;
 use crate::store::QueuedJob;
 
 /// Copies the data directory of a running store, as a power cut would find it.
-fn power_cut(kit: &Kit) -> TempDir {
+pub(super) fn power_cut(kit: &Kit) -> TempDir {
     let image = tempfile::tempdir().unwrap();
     copy_dir(&kit.home.path().join("data"), &image.path().join("data"));
     image

@@ -203,8 +203,9 @@ impl Disk {
             }
             Step::Rename(from, to) => {
                 state.pass(Call::Name)?;
-                let file = state.names.remove(from).unwrap();
-                state.names.insert(to.to_owned(), file);
+                let moved: Vec<_> = state.names.extract_if(|path, _| path.starts_with(from)).collect();
+                assert!(!moved.is_empty(), "{}", from.display());
+                state.names.extend(moved.into_iter().map(|(path, node)| (moved_path(&path, from, to), node)));
                 state.record.push(Event::Rename(from.to_owned(), to.to_owned()));
             }
             Step::Remove(path) => state.remove(path)?,
@@ -362,6 +363,12 @@ impl State {
         self.record.push(Event::SyncDir(path.to_owned()));
         Ok(())
     }
+}
+
+/// Where something lies after `from`, which it is or lies in, has become `to`.
+pub(super) fn moved_path(path: &Path, from: &Path, to: &Path) -> PathBuf {
+    let within = path.strip_prefix(from).unwrap();
+    if within.as_os_str().is_empty() { to.to_owned() } else { to.join(within) }
 }
 
 /// Where `durable` announces its steps.

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ use super::disk::Disk;
 use super::disk::Event;
 use super::disk::FileId;
 use super::disk::Node;
+use super::disk::moved_path;
 
 /// What becomes of that which was not synced.
 #[derive(Clone)]
@@ -172,7 +174,11 @@ impl Model {
                 // What lies in a directory that is lost is lost with it.
                 _ if !path.parent().unwrap().is_dir() => (),
                 Entry::Dir => fs::create_dir(path).unwrap(),
-                Entry::File(id) => fs::write(path, self.content(id, cut)).unwrap(),
+                Entry::File(id) => {
+                    fs::write(&path, self.content(id, cut)).unwrap();
+                    // As the store makes them, whatever this process makes files like.
+                    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+                }
             }
         }
     }
@@ -200,6 +206,12 @@ fn rename(names: &mut BTreeMap<PathBuf, Entry>, loose: &[Naming], naming: Naming
                 _ => None,
             });
             let moved = names.remove(&from).or(made);
+            // What lies in a directory that was there goes with it.
+            let within: Vec<_> = names.keys().filter(|path| path.starts_with(&from)).cloned().collect();
+            for path in within {
+                let entry = names.remove(&path).unwrap();
+                names.insert(moved_path(&path, &from, &to), entry);
+            }
             names.insert(to, moved.unwrap());
         }
     }

@@ -3,8 +3,8 @@
 //! [`disk`] records all that the store asks of the disk and fails on demand;
 //! SQLite comes to it through [`vfs`], the store's own files through
 //! `durable::tell`. [`image`] makes of a record what a power cut would leave,
-//! [`load`] is what the store was doing, and [`cuts`] and [`faults`] hold the
-//! promises.
+//! [`load`] is what the store was doing, and [`cuts`], [`faults`] and
+//! [`quarantine`] hold the promises.
 
 mod cuts;
 mod dice;
@@ -12,6 +12,7 @@ mod disk;
 mod faults;
 mod image;
 mod load;
+mod quarantine;
 mod vfs;
 
 pub(crate) use self::dice::Dice;
