@@ -5,7 +5,7 @@
 //! and a guest a few pauses. Threads take turns at each lock
 //! ([`sync`](crate::sync)), as a scheduler says that finds its way by chance.
 //!
-//! A failure prints its schedule: `SESSILE_SCHEDULE=… cargo test -p sessile --lib b39_replay`
+//! A failure prints its schedule: `SESSILE_SCHEDULE=… cargo test -p sessile --lib b39_jobs`
 //! lives it again, step by step. `SHUTTLE_RANDOM_SEED=7` lives other orders, and
 //! `SESSILE_SCHEDULES=100000` more of them.
 
@@ -91,13 +91,25 @@ fn meeting() {
     world.check();
 }
 
-fn run(scheduler: impl Scheduler + 'static) {
+fn run(scheduler: impl Scheduler + 'static, what: fn()) {
     // Time stands still but where a meeting turns it, so that it is the schedule's too.
     let time = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let _in_time = time.enter();
     let mut config = Config::new();
     config.stack_size = STACK_BYTES;
-    Runner::new(scheduler, config).run(meeting);
+    Runner::new(scheduler, config).run(what);
+}
+
+/// Runs what the scheduler finds, or the one schedule that was asked for.
+fn meet(scheduler: impl Scheduler + 'static) {
+    match std::env::var("SESSILE_SCHEDULE") {
+        // It is printed on several lines.
+        Ok(schedule) => {
+            let schedule: String = schedule.split_whitespace().collect();
+            run(ReplayScheduler::new_from_encoded(&schedule), meeting);
+        }
+        Err(_) => run(scheduler, meeting),
+    }
 }
 
 fn schedules() -> usize {
@@ -106,24 +118,40 @@ fn schedules() -> usize {
 
 #[test]
 fn b39_jobs_that_meet_at_any_lock_come_to_one_end_each() {
-    run(RandomScheduler::new_from_seed(SEED, schedules()));
+    meet(RandomScheduler::new_from_seed(SEED, schedules()));
 }
 
 #[test]
 fn b39_jobs_that_meet_come_to_one_end_each_however_long_one_of_them_is_held_up() {
-    run(PctScheduler::new_from_seed(SEED, PREEMPTIONS, schedules()));
+    meet(PctScheduler::new_from_seed(SEED, PREEMPTIONS, schedules()));
 }
 
 /// What was found once is found again: nothing but the schedule decides.
 #[test]
 fn b39_a_schedule_can_be_lived_again() {
-    run(UncontrolledNondeterminismCheckScheduler::new(RandomScheduler::new_from_seed(SEED, 100)));
+    meet(UncontrolledNondeterminismCheckScheduler::new(RandomScheduler::new_from_seed(SEED, 100)));
 }
 
-#[test]
-fn b39_replay_of_the_schedule_that_is_given() {
-    if let Ok(schedule) = std::env::var("SESSILE_SCHEDULE") {
-        // It is printed on several lines.
-        run(ReplayScheduler::new_from_encoded(&schedule.split_whitespace().collect::<String>()));
+/// Two who count, each looking under one lock and writing under the next.
+fn lost_count() {
+    let count = Arc::new(crate::sync::Mutex::new(0));
+    let counts = || {
+        let count = Arc::clone(&count);
+        shuttle::thread::spawn(move || {
+            let before = *count.lock().unwrap();
+            *count.lock().unwrap() = before + 1;
+        })
+    };
+    for counts in [counts(), counts()] {
+        counts.join().unwrap();
     }
+    assert_eq!(*count.lock().unwrap(), 2, "a count is lost");
+}
+
+/// The lock of the three rooms is one at which another goes on.
+#[test]
+fn b39_what_is_wrong_between_two_locks_is_found() {
+    let found = std::panic::catch_unwind(|| run(RandomScheduler::new_from_seed(SEED, 100), lost_count));
+    let said = found.err().and_then(|panic| panic.downcast::<String>().ok());
+    assert!(said.is_some_and(|said| said.contains("a count is lost")));
 }

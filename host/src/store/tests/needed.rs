@@ -92,6 +92,7 @@ async fn b36_a_directory_that_only_looks_like_ours_keeps_what_is_in_it() {
     fs::create_dir(&data).unwrap();
     // As other programs have it too.
     fs::write(data.join("lock"), "").unwrap();
+    fs::set_permissions(data.join("lock"), Permissions::from_mode(0o600)).unwrap();
     fs::write(data.join("status"), "of a package manager").unwrap();
     fs::set_permissions(&data, Permissions::from_mode(0o755)).unwrap();
     let before = everything(&data);

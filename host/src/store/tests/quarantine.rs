@@ -95,7 +95,11 @@ impl Ground {
             Plant::LinkToFile => symlink(elsewhere.join("witness"), &at).unwrap(),
             Plant::LinkToNothing => symlink(elsewhere.join("nothing"), &at).unwrap(),
             Plant::Pipe => rustix::fs::mknodat(CWD, &at, FileType::Fifo, Mode::RWXU, 0).unwrap(),
-            Plant::Socket => drop(UnixListener::bind(&at).unwrap()),
+            Plant::Socket => {
+                // Where a socket is made its path must be short.
+                drop(UnixListener::bind(self.home.path().join("socket")).unwrap());
+                move_to(&self.home.path().join("socket"), &at);
+            }
             Plant::Device => {
                 let zero = rustix::fs::makedev(1, 5);
                 rustix::fs::mknodat(CWD, &at, FileType::CharacterDevice, Mode::RWXU, zero).unwrap();
