@@ -50,7 +50,6 @@ async fn b01_what_is_no_webassembly_binary_is_refused_at_once() {
 
 #[tokio::test]
 async fn b01_what_is_no_webassembly_binary_takes_no_memory_however_large_it_is() {
-    // Debug builds say more to the allocator; 32 MB are promised.
     const MORE: u64 = 32 << 20;
     const LARGE: usize = 64 << 20;
     let server = TestServer::start().await;

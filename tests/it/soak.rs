@@ -88,8 +88,8 @@ async fn b38_threads_descriptors_and_what_lies_about_do_not_grow_with_the_number
     // Once to be warm.
     round(&server, 200).await;
     let before = (Held::by(&server), entries(places));
-    for rounds in ["another round", "three more"] {
-        round(&server, if rounds == "another round" { 200 } else { 600 }).await;
+    for (rounds, uses) in [("another round", 200), ("three more", 600)] {
+        round(&server, uses).await;
         until_holds_as_before(&server, places, before, rounds).await;
     }
     assert!(!server.log().contains("panicked"), "{}", server.log());

@@ -14,9 +14,6 @@ use crate::engine::EngineConfig;
 use crate::ids::Digest;
 use crate::limits::OPEN_FILES_MAX;
 use crate::model::caller::Owner;
-use crate::model::expiry::Terms;
-use crate::model::history::Retention;
-use crate::model::history::TransactionMode;
 use crate::model::job::AskedLimits;
 use crate::model::job::Delivery;
 use crate::model::job::Inputs;
@@ -25,7 +22,6 @@ use crate::model::job::OnCrash;
 use crate::model::outcome::Outcome;
 use crate::model::outcome::Reason;
 use crate::model::quota::Quota;
-use crate::model::session::QueueMode;
 use crate::queue::admission::UnknownSessions;
 use crate::queue::slots::seats;
 use crate::service::Service;
@@ -33,7 +29,6 @@ use crate::service::Settings;
 use crate::service::jobs::JobOrder;
 use crate::service::modules::Answer;
 use crate::service::refusal::Refusal;
-use crate::service::sessions::NewLimits;
 use crate::service::sessions::SessionOrder;
 use crate::store::Store;
 use crate::store::StoreConfig;
@@ -87,17 +82,7 @@ async fn prepared(home: &TempDir) -> Service {
     let mut spool = service.spool();
     spool.write(&wasm).unwrap();
     service.upload(&owner(), "noop".parse().unwrap(), spool.finish(), Answer::WhenReady).await.unwrap();
-    let session = SessionOrder {
-        id: Some("s".parse().unwrap()),
-        queue: QueueMode::Wait,
-        limits: NewLimits::default(),
-        terms: Terms::default(),
-        params: BTreeMap::new(),
-        keyed: false,
-        transaction: TransactionMode::Job,
-        retention: Retention::default(),
-        from: None,
-    };
+    let session = SessionOrder::plain("s");
     service.create_session(&owner(), session).await.unwrap();
     service
 }

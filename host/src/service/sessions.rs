@@ -88,6 +88,24 @@ pub enum Dropped {
     Stopping,
 }
 
+#[cfg(test)]
+impl SessionOrder {
+    /// One that asks for nothing but its id.
+    pub(super) fn plain(id: &str) -> Self {
+        Self {
+            id: Some(id.parse().expect("a test names a session well")),
+            queue: QueueMode::Wait,
+            limits: NewLimits::default(),
+            terms: Terms::default(),
+            params: ParamMap::new(),
+            keyed: false,
+            transaction: TransactionMode::Job,
+            retention: Retention::default(),
+            from: None,
+        }
+    }
+}
+
 impl Service {
     /// Makes a session.
     pub async fn create_session(&self, owner: &Owner, order: SessionOrder) -> Result<Session, Refusal> {

@@ -13,9 +13,6 @@ use crate::ids::SessionId;
 use crate::limits::OPEN_FILES_MAX;
 use crate::limits::PAGE_MAX;
 use crate::model::caller::Owner;
-use crate::model::expiry::Terms;
-use crate::model::history::Retention;
-use crate::model::history::TransactionMode;
 use crate::model::job::AskedLimits;
 use crate::model::job::Delivery;
 use crate::model::job::Inputs;
@@ -25,7 +22,6 @@ use crate::model::outcome::Outcome;
 use crate::model::outcome::Reason;
 use crate::model::path::SessionPath;
 use crate::model::quota::Quota;
-use crate::model::session::QueueMode;
 use crate::queue::admission::UnknownSessions;
 use crate::queue::lanes::LaneKey;
 use crate::queue::slots::seats;
@@ -34,7 +30,6 @@ use crate::service::Settings;
 use crate::service::jobs::JobOrder;
 use crate::service::modules::Answer;
 use crate::service::refusal::Refusal;
-use crate::service::sessions::NewLimits;
 use crate::service::sessions::SessionOrder;
 use crate::store::Body;
 use crate::store::JobFilter;
@@ -122,17 +117,7 @@ pub(super) async fn furnish(service: &Service, sessions: &[&str]) {
     spool.write(&wat::parse_str(GUEST).unwrap()).unwrap();
     service.upload(&owner(), "log".parse().unwrap(), spool.finish(), Answer::WhenReady).await.unwrap();
     for id in sessions {
-        let session = SessionOrder {
-            id: Some(id.parse().unwrap()),
-            queue: QueueMode::Wait,
-            limits: NewLimits::default(),
-            terms: Terms::default(),
-            params: BTreeMap::new(),
-            keyed: false,
-            transaction: TransactionMode::Job,
-            retention: Retention::default(),
-            from: None,
-        };
+        let session = SessionOrder::plain(id);
         service.create_session(&owner(), session).await.unwrap();
     }
 }
