@@ -9,8 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cap_std::ambient_authority;
-use cap_std::fs::Dir;
 use divan::Bencher;
 use sessile::clock::Timestamp;
 use sessile::engine;
@@ -60,6 +58,7 @@ use sessile::queue::admission::Standing;
 use sessile::queue::admission::UnknownSessions;
 use sessile::queue::lanes::LaneKey;
 use sessile::queue::lanes::Lanes;
+use sessile::root::Root;
 use sessile::store::Accepted;
 use sessile::store::Created;
 use sessile::store::Draft;
@@ -138,7 +137,8 @@ fn instantiate_and_run(bencher: Bencher<'_, '_>) {
     })
     .expect("an engine starts");
     let program = compiled(&runtime, &engine, &home);
-    let dir = Dir::open_ambient_dir(home.path(), ambient_authority()).expect("the directory is there");
+    let root = File::open(home.path()).and_then(|dir| Root::new(dir.into())).expect("the directory is there");
+    let root = Arc::new(root);
     let order = || RunOrder {
         program: program.clone(),
         module_name: "guest".to_owned(),
@@ -151,7 +151,7 @@ fn instantiate_and_run(bencher: Bencher<'_, '_>) {
         attempt: 1,
         session: None,
         params: Params::new(Arc::default()),
-        dir: dir.try_clone().expect("a directory can be opened twice"),
+        root: Arc::clone(&root),
         has_links: false,
         is_light: false,
         disk: DiskAllowance { bytes_used: 0, bytes_max: u64::MAX, files_used: 0, files_max: u64::MAX },
@@ -306,7 +306,7 @@ impl Kit {
             let Accepted::New(job) = accepted else { unreachable!("each number is used once") };
             let _ = self.store.claim(job.seq, true, now()).await.expect("it waits");
             let draft = self.store.begin(Some(self.session)).await.expect("a working copy");
-            let (dir, mut touched) = (draft.dir().expect("it is open"), Touched::nowhere());
+            let (dir, mut touched) = (draft.root().dir(), Touched::nowhere());
             for file in 0..files {
                 let name = format!("file-{file}");
                 dir.write(&name, number.to_le_bytes().repeat(128)).expect("room for a file");

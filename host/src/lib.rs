@@ -11,6 +11,7 @@ pub mod confinement;
 #[cfg(any(fuzzing, test))]
 mod feed;
 mod sync;
+pub mod root;
 pub mod model;
 pub mod queue;
 pub mod engine;

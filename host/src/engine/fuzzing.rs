@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::LazyLock;
@@ -16,8 +17,6 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use cap_std::ambient_authority;
-use cap_std::fs::Dir;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use wasmtime::InstancePre;
@@ -44,6 +43,7 @@ use crate::model::params::Params;
 use crate::model::path::SessionPath;
 use crate::model::session::Usage;
 use crate::model::touched::Touched;
+use crate::root::Root;
 
 /// So little that a guest which writes at all soon has no more.
 const BYTES_MAX: u64 = 6_000;
@@ -85,7 +85,7 @@ fn calling_all(
     linker: &wasmtime::Linker<state::JobState>,
 ) -> wasmtime::Result<(String, Vec<Function>)> {
     let room = Room::new();
-    let mut store = Store::new(engine, state::JobState::new(room.order(), Instant::now(), &house(), Arc::default())?);
+    let mut store = Store::new(engine, state::JobState::new(room.order(), Instant::now(), &house(), Arc::default()));
     let linked: Vec<_> = linker.iter(&mut store).map(|(module, name, what)| (module, name, what.into_func())).collect();
     let mut linked: Vec<_> =
         linked.into_iter().filter_map(|(module, name, what)| Some((module, name, what?.ty(&store)))).collect();
@@ -144,7 +144,7 @@ impl Room {
             attempt: 1,
             session: Some(session("s")),
             params: Params::new(Arc::new(ParamMap::from([("p".to_owned(), "value".to_owned())]))),
-            dir: Dir::open_ambient_dir(self.work(), ambient_authority()).expect("it was just made"),
+            root: File::open(self.work()).and_then(|dir| Root::new(dir.into())).expect("it was just made").into(),
             has_links: true,
             is_light: false,
             disk: DiskAllowance { bytes_used: 5, bytes_max: BYTES_MAX, files_used: 4, files_max: FILES_MAX },
@@ -198,7 +198,7 @@ pub fn imports(bytes: &[u8]) {
     let before = tree(&room.work());
     let seated = Arc::<Seated>::default();
     seated.now();
-    let state = state::JobState::new(room.order(), Instant::now(), &house(), seated).expect("the directory is there");
+    let state = state::JobState::new(room.order(), Instant::now(), &house(), seated);
     let mut store = Store::new(&caller.engine, state);
     store.limiter_async(|state| state.meter());
     store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);

@@ -22,6 +22,7 @@ use crate::model::params::ParamMap;
 use crate::model::params::Params;
 use crate::model::session::Usage;
 use crate::model::touched::Touched;
+use crate::root::Root;
 
 /// Everything that one run needs. Owned, so that nobody can change it meanwhile.
 pub struct RunOrder {
@@ -44,7 +45,7 @@ pub struct RunOrder {
     pub params: Params,
     /// The working copy, which the guest sees as `/`. Nobody else may change it
     /// during the run.
-    pub dir: cap_std::fs::Dir,
+    pub root: Arc<Root>,
     /// Whether the working copy may hold symbolic links. Without any, paths are
     /// found out without asking the disk.
     pub has_links: bool,

@@ -3,11 +3,9 @@
 //! Promise: arguments, environment and streams are what the job was given; the
 //! host's own are nowhere in here.
 
-use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use wasmtime_wasi::FsPerms;
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::WasiCtxView;
 use wasmtime_wasi::WasiView;
@@ -57,18 +55,9 @@ pub(super) struct House {
 
 impl JobState {
     /// For a run that began at `begin`, on a server whose guests share that.
-    pub(super) fn new(
-        mut order: RunOrder,
-        begin: Instant,
-        house: &House,
-        seated: Arc<Seated>,
-    ) -> wasmtime::Result<Self> {
+    pub(super) fn new(mut order: RunOrder, begin: Instant, house: &House, seated: Arc<Seated>) -> Self {
         let stdin = std::mem::replace(&mut order.stdin, Stdin::Bytes(Vec::new()));
         let mut wasi = WasiCtxBuilder::new();
-        // File operations happen in place on the guest's thread, which has nothing else to do, or
-        // little (`brief`): faster, and none can be under way after the guest is gone. Before the
-        // directory, which keeps it.
-        wasi.allow_blocking_current_thread(true);
         wasi.arg(&order.module_name).args(&order.inputs.args);
         wasi.envs(&environment(&order));
         match stdin {
@@ -81,14 +70,11 @@ impl JobState {
         };
         wasi.stderr(Printer(order.live.stderr.clone()));
         wasi.max_random_size(HOSTCALL_BYTES_MAX as u64);
-        // The builder takes a name only; this one leads to the open handle and nowhere else.
-        let by_handle = format!("/proc/self/fd/{}", order.dir.as_raw_fd());
-        wasi.preopened_dir(by_handle, "/", FsPerms::ReadWrite)?;
         let wasi = wasi.build_p1();
         let shared = Shared { with_tenant: order.tenant_memory.clone(), with_all: house.memory.clone() };
         let meter = Meter::new(order.limits.memory_bytes, shared, seated);
         let deadline = begin + order.limits.wall;
-        let guard = Guard::new(wasi, Journal::new(order.dir, order.has_links, order.disk, house.open_files_max));
+        let guard = Guard::new(wasi, Journal::new(order.root, order.has_links, order.disk, house.open_files_max));
         let about = AboutJob {
             job: order.job,
             module: order.module_name,
@@ -98,7 +84,7 @@ impl JobState {
             deadline,
         };
         let host = JobHost::new(about, order.live, order.desk, guard.journal());
-        Ok(Self { guard, host, meter })
+        Self { guard, host, meter }
     }
 
     pub(super) fn guard(&mut self) -> &mut Guard {

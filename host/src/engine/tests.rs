@@ -6,11 +6,10 @@ mod mistakes;
 mod refused;
 mod short_stay;
 
+use std::fs::File;
 use std::time::Duration;
 use std::time::Instant;
 
-use cap_std::ambient_authority;
-use cap_std::fs::Dir;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +26,7 @@ use crate::model::params::Params;
 use crate::model::path::SessionPath;
 use crate::model::touched::Extent;
 use crate::model::touched::Touched;
+use crate::root::Root;
 
 /// The imports and the memory that the guests here share.
 const PRELUDE: &str = r#"
@@ -125,7 +125,7 @@ impl Bench {
             attempt: 1,
             session: self.session.clone(),
             params: Params::new(Arc::default()),
-            dir: Dir::open_ambient_dir(self.work(), ambient_authority()).unwrap(),
+            root: Arc::new(Root::new(File::open(self.work()).unwrap().into()).unwrap()),
             has_links: false,
             is_light: false,
             disk: DiskAllowance { bytes_used: 0, bytes_max: self.bytes_max, files_used: 0, files_max: 10 },

@@ -266,10 +266,6 @@ impl Service {
             Outcome::failed(Reason::HostError, format!("the module could not be loaded: {refusal}"))
         })?;
         let draft = self.begin(live, session.map(|session| session.key)).await?;
-        let dir = draft.dir().map_err(|error| {
-            tracing::error!(job = %job.id, %error, "a working copy could not be opened");
-            Outcome::failed(Reason::HostError, "the server could not open the job's directory")
-        })?;
         let quota = self.quota_of(&job.owner.tenant);
         let limits = session.map_or_else(|| SessionLimits::most(&quota), |session| session.limits);
         let held = draft.usage();
@@ -290,7 +286,7 @@ impl Service {
             attempt,
             session: draft.session().map(|session| session.id.clone()),
             params: Params::new(Arc::clone(draft.params())),
-            dir,
+            root: Arc::clone(draft.root()),
             has_links: draft.has_links(),
             is_light: draft.is_light(),
             disk: DiskAllowance {

@@ -4,10 +4,10 @@
 //! longer. Most blobs have one such row, so only the others are counted.
 
 use rusqlite::Connection;
-use rusqlite::Row;
 
 use crate::store::error::StoreError;
 use crate::store::rows;
+use crate::store::rows::Row;
 
 /// A row of `chunk`: its blob, and what that takes.
 pub(super) fn blob(row: &Row<'_>) -> Result<(Option<i64>, u64), StoreError> {

@@ -10,7 +10,6 @@ use std::io::Read as _;
 use std::io::Write;
 
 use rusqlite::Connection;
-use rusqlite::Row;
 use rusqlite::params;
 use sha2::Digest as _;
 use sha2::Sha256;
@@ -22,6 +21,7 @@ use crate::store::nodes::FileNumber;
 use crate::store::nodes::Node;
 use crate::store::nodes::View;
 use crate::store::rows;
+use crate::store::rows::Row;
 
 /// A SHA-256.
 pub(super) type Hash = [u8; 32];
@@ -111,15 +111,11 @@ pub(super) fn each(
     view: View,
     mut take: impl FnMut(Bytes<'_>) -> io::Result<()>,
 ) -> Result<(), StoreError> {
-    let mut query = db.prepare_cached(
-        "SELECT length, blob, bytes FROM chunk LEFT JOIN blob ON id = blob
-         WHERE session = ?1 AND file = ?2 AND since <= ?3 AND (until = 0 OR until > ?3) ORDER BY idx",
-    )?;
-    let mut pieces = query.query(params![node.session.0, node.file, view.bound()])?;
-    while let Some(row) = pieces.next()? {
-        take(bytes(row)?).map_err(StoreError::io("copy a file out of the database"))?;
-    }
-    Ok(())
+    let list = "SELECT length, blob, bytes FROM chunk LEFT JOIN blob ON id = blob
+                WHERE session = ?1 AND file = ?2 AND since <= ?3 AND (until = 0 OR until > ?3) ORDER BY idx";
+    rows::each(db, list, params![node.session.0, node.file, view.bound()], |row| {
+        take(bytes(row)?).map_err(StoreError::io("copy a file out of the database"))
+    })
 }
 
 /// Gives one piece at the tip to `take`, if the file is that long.
@@ -137,7 +133,7 @@ pub(super) fn one(
     found.map(|_| ())
 }
 
-fn bytes<'a>(row: &'a Row<'_>) -> Result<Bytes<'a>, StoreError> {
+fn bytes<'a>(row: &Row<'a>) -> Result<Bytes<'a>, StoreError> {
     let length = usize::try_from(rows::number(row, "length")?).unwrap_or(usize::MAX);
     let blob: Option<i64> = row.get("blob")?;
     let found = row.get_ref("bytes")?.as_blob_or_null().map_err(|error| StoreError::Broken(error.to_string()))?;

@@ -14,6 +14,7 @@ use crate::model::job::JobSeq;
 use crate::model::params::ParamChanges;
 use crate::model::session::SessionKey;
 use crate::model::touched::Places;
+use crate::root::Root;
 use crate::store::Shared;
 use crate::store::Store;
 use crate::store::changes::Changes;
@@ -25,7 +26,7 @@ use crate::store::edit::Edit;
 use crate::store::edit::Edited;
 use crate::store::error::Refused;
 use crate::store::error::StoreError;
-use crate::store::job_rows;
+use crate::store::job_ends;
 use crate::store::jobs::Ending;
 use crate::store::receipt::Receipt;
 use crate::store::sessions;
@@ -50,7 +51,7 @@ struct Committed {
 pub(super) fn enqueue(
     store: &Store,
     lease: Lease,
-    root: Arc<OwnedFd>,
+    root: Arc<Root>,
     changes: Changes,
     changed: Places,
     end: End,
@@ -58,7 +59,7 @@ pub(super) fn enqueue(
     let (shared, told) = (store.shared(), store.shared());
     let (key, step) = (lease.session.key, lease.tip.step);
     store.writer().enqueue_step(
-        move |db| write(db, &shared, (key, step), &root, &changes, &end),
+        move |db| write(db, &shared, (key, step), root.fd(), &changes, &end),
         move |committed| match committed {
             Ok(Committed { edited, condemned }) => {
                 let Lease { mut copy, .. } = lease;
@@ -95,7 +96,7 @@ fn write(
     if let Fate::Renamed { to } = &end.fate {
         sessions::rename(db, key, to)?;
     }
-    let over = job_rows::end(db, end.seq, end.attempt, &end.ending)?;
+    let over = job_ends::end(db, end.seq, end.attempt, &end.ending)?;
     let condemned = shared.collector.job_is_over(db, over.digest)?;
     let edited = edit.finish(By { cause: Cause::Job, job: Some(&over.id), at: end.ending.ended_at })?;
     Ok(Committed { edited, condemned })

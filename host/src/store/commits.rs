@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use rusqlite::Row;
 use rusqlite::params;
 
 use crate::clock::Timestamp;
@@ -35,6 +34,7 @@ use crate::store::nodes::View;
 use crate::store::page::Page;
 use crate::store::page::PageOf;
 use crate::store::rows;
+use crate::store::rows::Row;
 use crate::store::sessions;
 
 impl Store {

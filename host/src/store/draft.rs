@@ -9,11 +9,9 @@
 //! them, a crash after it all.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use cap_std::fs::Dir;
 use rusqlite::Connection;
 
 use crate::ids::SessionId;
@@ -32,6 +30,7 @@ use crate::model::session::Usage;
 use crate::model::touched::Extent;
 use crate::model::touched::Places;
 use crate::model::touched::Touched;
+use crate::root::Root;
 use crate::store::Shared;
 use crate::store::Store;
 use crate::store::block;
@@ -44,7 +43,7 @@ use crate::store::commit_point::put_back;
 use crate::store::copies::Copy;
 use crate::store::error::Refused;
 use crate::store::error::StoreError;
-use crate::store::job_rows;
+use crate::store::job_ends;
 use crate::store::jobs::Ending;
 use crate::store::mend;
 use crate::store::nodes;
@@ -92,7 +91,7 @@ pub struct Draft {
     pub(super) store: Store,
     pub(super) params: Arc<ParamMap>,
     /// The job's whole file system.
-    pub(super) root: Arc<OwnedFd>,
+    pub(super) root: Arc<Root>,
     pub(super) work: Work,
 }
 
@@ -145,11 +144,12 @@ fn begin_in(
     tip: Tip,
     (copy, root): (Copy, OwnedFd),
 ) -> Result<Draft, StoreError> {
+    let root = Arc::new(Root::new(root).map_err(StoreError::io("open a working copy for a guest"))?);
     let params = Arc::new(params::load(db, session.key, View::Tip)?);
     let has_links = nodes::has_links(db, session.key)?;
     let room = store.inner.shared.quotas.room(db, &session.owner.tenant)?;
     let work = Work::Session(Box::new(Lease { session, tip, copy, has_links, room }));
-    Ok(Draft { store: store.clone(), params, root: Arc::new(root), work })
+    Ok(Draft { store: store.clone(), params, root, work })
 }
 
 impl Draft {
@@ -174,9 +174,9 @@ impl Draft {
         }
     }
 
-    /// The job's whole file system, open.
-    pub fn dir(&self) -> io::Result<Dir> {
-        Ok(Dir::from_std_file(self.root.try_clone()?.into()))
+    /// The job's whole file system.
+    pub fn root(&self) -> &Arc<Root> {
+        &self.root
     }
 
     /// Whether the job's directory may hold symbolic links at its start.
@@ -233,7 +233,7 @@ impl Draft {
         let (shared, told) = (store.shared(), store.shared());
         let removed = store.writer().enqueue_step(
             move |db| {
-                let over = job_rows::end(db, seq, attempt, &ending)?;
+                let over = job_ends::end(db, seq, attempt, &ending)?;
                 sessions::remove(db, key)?;
                 shared.collector.job_is_over(db, over.digest)
             },
@@ -273,11 +273,11 @@ impl Draft {
             let changes = Changes::none(lease.tip.usage);
             return Ok(enqueue(&store, lease, root, changes, Places::new(), end).await?);
         }
-        let is_brief = brief::is_brief(&store.inner.shared.readers, lease.session.key, &root, &touched);
+        let is_brief = brief::is_brief(&store.inner.shared.readers, lease.session.key, root.fd(), &touched);
         let committed = brief::here_or_blocking(is_brief, move || {
             let shared = store.shared();
-            let changed = places(&shared, &lease, &root, touched)?;
-            match collect(&shared, &lease, &root, &changed) {
+            let changed = places(&shared, &lease, root.fd(), touched)?;
+            match collect(&shared, &lease, root.fd(), &changed) {
                 Ok(changes) => Ok(enqueue(&store, lease, root, changes, changed, end)),
                 Err(error) => {
                     put_back(&shared, lease, changed);
@@ -305,8 +305,8 @@ impl Draft {
         let Work::Session(lease) = work else { return Ok(ChangeList::default()) };
         let files = block(move || {
             let shared = store.shared();
-            let changed = places(&shared, &lease, &root, touched)?;
-            let found = collect(&shared, &lease, &root, &changed).map(|changes| changes.list());
+            let changed = places(&shared, &lease, root.fd(), touched)?;
+            let found = collect(&shared, &lease, root.fd(), &changed).map(|changes| changes.list());
             put_back(&shared, *lease, changed);
             found
         });

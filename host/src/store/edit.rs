@@ -256,11 +256,16 @@ impl<'db> Edit<'db> {
 
     fn end_pieces(&mut self, file: FileNumber, from: u64, to: u64) -> Result<(), StoreError> {
         let pieces = params![self.key(), file, rows::stored(from), rows::stored(to), self.number()];
-        let end = "UPDATE chunk SET until = ?5
-                   WHERE session = ?1 AND file = ?2 AND idx BETWEEN ?3 AND ?4 AND until = 0 AND since < ?5
-                   RETURNING length, blob";
-        for (_, bytes) in rows::all(self.db, end, pieces, blobs::blob)? {
+        // The sum first: rows that an update gives back go through a table of their own.
+        let ending = "SELECT count(*) AS pieces, coalesce(sum(length) FILTER (WHERE blob IS NOT NULL), 0) AS bytes
+                      FROM chunk WHERE session = ?1 AND file = ?2 AND idx BETWEEN ?3 AND ?4 AND until = 0 AND since < ?5";
+        let ending =
+            rows::one(self.db, ending, pieces, |row| Ok((rows::number(row, "pieces")?, rows::number(row, "bytes")?)))?;
+        if let Some((1.., bytes)) = ending {
             self.tip.past(bytes);
+            let end = "UPDATE chunk SET until = ?5
+                       WHERE session = ?1 AND file = ?2 AND idx BETWEEN ?3 AND ?4 AND until = 0 AND since < ?5";
+            rows::change(self.db, end, pieces)?;
         }
         if self.session.uncommitted {
             // What is still there was written in the same transaction.
@@ -360,7 +365,7 @@ impl<'db> Edit<'db> {
                           used_bytes = ?7, used_files = ?8, step = ?9, tree_version = ?10, next_file = ?11,
                           stored_bytes = ?12, past_bytes = ?13, history_due_at = ?14,
                           last_used_at = max(last_used_at, ?15)
-                      WHERE key = ?1 RETURNING *";
+                      WHERE key = ?1";
         let values = params![
             session.key.0,
             rows::stored(session.commit),
@@ -378,9 +383,8 @@ impl<'db> Edit<'db> {
             commits::due_at(db, &session)?.map(Timestamp::micros),
             now.micros(),
         ];
-        if let Some(standing) = rows::one(db, update, values, expiry::standing)? {
-            expiry::keep_up(db, session.key, standing)?;
-        }
+        rows::change(db, update, values)?;
+        expiry::keep_up(db, session.key)?;
         Ok(Edited { commit: session.commit, step: tip.step, trees, usage: tip.usage })
     }
 }

@@ -9,7 +9,6 @@
 use std::time::Duration;
 
 use rusqlite::Connection;
-use rusqlite::Row;
 use rusqlite::params;
 
 use crate::clock::Timestamp;
@@ -25,6 +24,7 @@ use crate::store::edit::Edit;
 use crate::store::error::StoreError;
 use crate::store::receipt::Receipt;
 use crate::store::rows;
+use crate::store::rows::Row;
 use crate::store::sessions;
 use crate::store::sessions::Access;
 
@@ -149,35 +149,30 @@ impl Store {
 /// Notes a use of a session, if it is still there.
 pub(super) fn used(db: &Connection, key: SessionKey, now: Timestamp) -> Result<(), StoreError> {
     let update = "UPDATE session SET last_used_at = CASE WHEN last_used_at < ?2 THEN ?2 ELSE last_used_at END
-                  WHERE key = ?1 RETURNING *";
-    match rows::one(db, update, params![key.0, now.micros()], standing)? {
-        Some(standing) => keep_up(db, key, standing),
-        None => Ok(()),
+                  WHERE key = ?1";
+    rows::change(db, update, params![key.0, now.micros()])?;
+    keep_up(db, key)
+}
+
+/// Writes when a session expires, if it is there, unless that is on record already:
+/// most sessions have no terms, and cost a look here.
+pub(super) fn keep_up(db: &Connection, key: SessionKey) -> Result<(), StoreError> {
+    // Not given back by the update before: that would go through a table of its own.
+    let find = "SELECT idle_timeout_us, lifetime_us, created_at, last_used_at, expires_at FROM session WHERE key = ?1";
+    let found = rows::one(db, find, [key.0], |row| {
+        let terms = terms(row)?;
+        let life =
+            Life { created_at: rows::moment(row, "created_at")?, last_used_at: rows::moment(row, "last_used_at")? };
+        let on_record: Option<i64> = row.get("expires_at")?;
+        Ok((terms.expires_at(life).map(Timestamp::micros), on_record))
+    })?;
+    match found {
+        Some((expires_at, on_record)) if expires_at != on_record => {
+            rows::change(db, "UPDATE session SET expires_at = ?2 WHERE key = ?1", params![key.0, expires_at])
+                .map(|_| ())
+        }
+        Some(_) | None => Ok(()),
     }
-}
-
-/// What the expiry of a session follows from, and what is on record of it.
-pub(super) struct Standing {
-    terms: Terms,
-    life: Life,
-    expires_at: Option<i64>,
-}
-
-/// The columns of a row of `session` that its expiry follows from.
-pub(super) fn standing(row: &Row<'_>) -> Result<Standing, StoreError> {
-    let (created_at, last_used_at) = (rows::moment(row, "created_at")?, rows::moment(row, "last_used_at")?);
-    let life = Life { created_at, last_used_at };
-    Ok(Standing { terms: terms(row)?, life, expires_at: row.get("expires_at")? })
-}
-
-/// Writes when a session expires, unless that is on record already: most
-/// sessions have no terms, and cost nothing here.
-pub(super) fn keep_up(db: &Connection, key: SessionKey, standing: Standing) -> Result<(), StoreError> {
-    let expires_at = standing.terms.expires_at(standing.life).map(Timestamp::micros);
-    if expires_at != standing.expires_at {
-        rows::change(db, "UPDATE session SET expires_at = ?2 WHERE key = ?1", params![key.0, expires_at])?;
-    }
-    Ok(())
 }
 
 /// The terms in a row of `session`.

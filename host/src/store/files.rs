@@ -26,6 +26,7 @@ use crate::store::nodes::View;
 use crate::store::page::Page;
 use crate::store::page::PageOf;
 use crate::store::puts::Recursive;
+use crate::store::rows::Row;
 use crate::store::sessions;
 
 /// One thing in a session.
@@ -153,7 +154,7 @@ fn list(
     let mut found = query.query(params![key.0, after, to, view.bound()])?;
     let mut entries = Vec::new();
     while let Some(row) = found.next()? {
-        let node = nodes::node(row)?;
+        let node = nodes::node(&Row::of(row))?;
         let deeper = node.path.as_str().get(depth..).is_some_and(|rest| rest.contains('/'));
         if recursive == Recursive::Yes || !deeper {
             entries.push(entry(node));

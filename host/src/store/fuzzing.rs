@@ -198,7 +198,7 @@ async fn job(store: &Store, key: SessionKey, id: &str) -> Result<(), StoreError>
     };
     let attempt = store.claim(job.seq, true, now()).await?;
     let draft = store.begin(Some(key)).await?;
-    let dir = draft.dir().expect(SOUND);
+    let dir = draft.root().dir().try_clone().expect(SOUND);
     dir.symlink("a/b.txt", "link").and_then(|()| dir.write("made", "by a job")).expect(SOUND);
     let ending = Ending {
         outcome: Outcome::Succeeded,

@@ -6,18 +6,12 @@
 use std::collections::BTreeMap;
 
 use rusqlite::Connection;
-use rusqlite::Row;
+use rusqlite::ToSql;
 use rusqlite::params;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::ids::Digest;
-use crate::ids::JobId;
-use crate::model::entry::EntryKind;
-use crate::model::history::Change;
-use crate::model::history::ChangeList;
-use crate::model::history::FileChange;
-use crate::model::history::ParamChange;
+use crate::clock::Timestamp;
 use crate::model::job::Delivery;
 use crate::model::job::Inputs;
 use crate::model::job::Job;
@@ -32,13 +26,13 @@ use crate::model::outcome::Outcome;
 use crate::model::outcome::Reason;
 use crate::model::rolling_key::KeyName;
 use crate::model::session::SessionKey;
-use crate::store::error::Refused;
 use crate::store::error::StoreError;
-use crate::store::jobs::Ending;
+use crate::store::job_ends;
+use crate::store::job_ends::Behind;
 use crate::store::keys;
 use crate::store::modules;
 use crate::store::rows;
-use crate::store::sessions;
+use crate::store::rows::Row;
 
 /// What a guest is given, as stored. Stdin is beside it, as bytes.
 #[derive(Serialize, Deserialize)]
@@ -55,7 +49,7 @@ const INPUTS_FORMAT: u32 = 1;
 /// Writes a job that was accepted, with the session key that was handed
 /// out for it.
 pub(super) fn insert(db: &Connection, new: &NewJob, handed: Option<KeyName>) -> Result<JobSeq, StoreError> {
-    let seq = insert_row(db, new, handed)?;
+    let seq = insert_row(db, new, handed, None)?;
     let inputs = &new.inputs;
     let record = InputsRecord {
         format: INPUTS_FORMAT,
@@ -69,43 +63,51 @@ pub(super) fn insert(db: &Connection, new: &NewJob, handed: Option<KeyName>) -> 
     Ok(seq)
 }
 
-/// The same for a job that is over, whose inputs nobody needs any more.
-pub(super) fn insert_over(db: &Connection, new: &NewJob) -> Result<JobSeq, StoreError> {
-    insert_row(db, new, None)
-}
-
-fn insert_row(db: &Connection, new: &NewJob, handed: Option<KeyName>) -> Result<JobSeq, StoreError> {
+/// Writes the row of a job, which is over or queued, and its labels.
+pub(super) fn insert_row(
+    db: &Connection,
+    new: &NewJob,
+    handed: Option<KeyName>,
+    over: Option<Behind<'_>>,
+) -> Result<JobSeq, StoreError> {
     let insert = "INSERT INTO job (tenant, principal, id, fingerprint, module, version, digest, kind, session_id,
-                      session_key, session_active, on_crash, dry_run, delivery, limit_wall_us, limit_cpu_us, limit_memory, limit_output,
-                      created_at, key_session, key_handed, state, attempt)
+                      session_key, session_active, on_crash, dry_run, delivery,
+                      limit_wall_us, limit_cpu_us, limit_memory, limit_output,
+                      created_at, key_session, key_handed, attempt, started_at, state, reason, exit_code, detail,
+                      result, ended_at, wall_us, cpu_us, memory_peak, stdout_bytes, stderr_bytes,
+                      stdout_truncated, stderr_truncated)
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10 IS NOT NULL, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                      ?18, ?19, ?20, 'queued', 0)
-                  RETURNING seq";
+                      ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35)";
     let named = new.session.as_ref();
-    let values = params![
-        new.owner.tenant.as_str(),
-        new.owner.principal.as_str(),
-        new.id.as_str(),
-        new.fingerprint.as_bytes(),
-        new.module.as_str(),
-        new.version,
-        new.digest.as_bytes(),
-        modules::kind_word(new.kind),
-        named.map(|session| session.id.as_str()),
-        named.and_then(|session| session.key).map(|key| key.0),
-        crash_word(new.on_crash),
-        new.dry_run,
-        delivery_word(new.delivery),
-        rows::stored_stretch(new.limits.wall),
-        rows::stored_stretch(new.limits.cpu),
-        rows::stored(new.limits.memory_bytes),
-        rows::stored(new.limits.output_bytes),
-        new.created_at.micros(),
-        handed.map(|name| name.session.0),
-        handed.map(|name| rows::stored(name.number.0)),
+    let started_at = over.and_then(|behind| behind.started_at);
+    let given: [&dyn ToSql; 22] = [
+        &new.owner.tenant.as_str(),
+        &new.owner.principal.as_str(),
+        &new.id.as_str(),
+        &new.fingerprint.as_bytes(),
+        &new.module.as_str(),
+        &new.version,
+        &new.digest.as_bytes(),
+        &modules::kind_word(new.kind),
+        &named.map(|session| session.id.as_str()),
+        &named.and_then(|session| session.key).map(|key| key.0),
+        &crash_word(new.on_crash),
+        &new.dry_run,
+        &delivery_word(new.delivery),
+        &rows::stored_stretch(new.limits.wall),
+        &rows::stored_stretch(new.limits.cpu),
+        &rows::stored(new.limits.memory_bytes),
+        &rows::stored(new.limits.output_bytes),
+        &new.created_at.micros(),
+        &handed.map(|name| name.session.0),
+        &handed.map(|name| rows::stored(name.number.0)),
+        &u32::from(started_at.is_some()),
+        &started_at.map(Timestamp::micros),
     ];
-    let seq = rows::one(db, insert, values, |row| Ok(JobSeq(row.get("seq")?)))?;
-    let seq = seq.ok_or_else(|| StoreError::Broken("a job without a number".to_owned()))?;
+    let end = job_ends::values(over.map(|behind| behind.ending));
+    let values = given.into_iter().chain(end.iter().map(|value| value as &dyn ToSql));
+    rows::change(db, insert, rusqlite::params_from_iter(values))?;
+    let seq = JobSeq(db.last_insert_rowid());
     for (name, value) in &new.labels {
         let label = "INSERT INTO job_label (job, name, value) VALUES (?1, ?2, ?3)";
         rows::change(db, label, params![seq.0, name, value])?;
@@ -113,108 +115,11 @@ fn insert_row(db: &Connection, new: &NewJob, handed: Option<KeyName>) -> Result<
     Ok(seq)
 }
 
-/// What is to be done after a job's end.
-pub(super) struct Over {
-    pub(super) id: JobId,
-    /// Its module.
-    pub(super) digest: Digest,
-    /// The session that it belonged to, if any.
-    pub(super) session: Option<SessionKey>,
-}
-
-/// Writes a job's end, unless it is over or in another attempt.
-pub(super) fn end(db: &Connection, seq: JobSeq, attempt: u32, ending: &Ending) -> Result<Over, StoreError> {
-    let update = "UPDATE job SET state = ?3, reason = ?4, exit_code = ?5, detail = ?6, result = ?7, ended_at = ?8,
-                      wall_us = ?9, cpu_us = ?10, memory_peak = ?11, stdout_bytes = ?12, stderr_bytes = ?13,
-                      stdout_truncated = ?14, stderr_truncated = ?15
-                  WHERE seq = ?1 AND attempt = ?2 AND ended_at IS NULL RETURNING *";
-    let (reason, exit_code, detail) = match &ending.outcome {
-        Outcome::Succeeded => (None, None, None),
-        Outcome::Failed { reason, exit_code, detail } => (Some(reason.word()), *exit_code, Some(detail)),
-        Outcome::Cancelled { detail } => (None, None, Some(detail)),
-    };
-    let values = params![
-        seq.0,
-        attempt,
-        JobState::from(&ending.outcome).word(),
-        reason,
-        exit_code,
-        detail,
-        ending.result,
-        ending.ended_at.micros(),
-        rows::stored_stretch(ending.spent.wall),
-        rows::stored_stretch(ending.spent.cpu),
-        rows::stored(ending.spent.memory_peak_bytes),
-        rows::stored(ending.stdout.size_bytes()),
-        rows::stored(ending.stderr.size_bytes()),
-        ending.stdout.truncated,
-        ending.stderr.truncated,
-    ];
-    let over = rows::one(db, update, values, |row| over(db, row))?;
-    let over = over.ok_or(Refused::NotTheJob)?;
-    for (stream, printed) in [("stdout", &ending.stdout), ("stderr", &ending.stderr)] {
-        if !printed.bytes.is_empty() {
-            let output = "INSERT INTO job_output (job, stream, bytes) VALUES (?1, ?2, ?3)";
-            rows::change(db, output, params![seq.0, stream, printed.bytes])?;
-        }
-    }
-    if let Some(changes) = &ending.changes {
-        store_changes(db, seq, changes)?;
-    }
-    rows::change(db, "DELETE FROM job_input WHERE job = ?1", [seq.0])?;
-    Ok(over)
-}
-
-/// The word for a parameter among the kinds of what lies in a directory.
-const PARAM: &str = "param";
-
-/// Writes what a dry run would have changed.
-fn store_changes(db: &Connection, seq: JobSeq, changes: &ChangeList) -> Result<(), StoreError> {
-    let insert = "INSERT INTO job_change (job, what, name, change, size_bytes) VALUES (?1, ?2, ?3, ?4, ?5)";
-    for FileChange { path, kind, change, size } in &changes.files {
-        let values = params![seq.0, kind.word(), path.as_str(), change.word(), rows::stored(*size)];
-        rows::change(db, insert, values)?;
-    }
-    for ParamChange { name, change } in &changes.params {
-        rows::change(db, insert, params![seq.0, PARAM, name, change.word(), 0])?;
-    }
-    Ok(())
-}
-
-fn changes(db: &Connection, seq: JobSeq) -> Result<ChangeList, StoreError> {
-    let mut changes = ChangeList::default();
-    let list = "SELECT * FROM job_change WHERE job = ?1 ORDER BY name, what";
-    rows::all(db, list, [seq.0], |row| {
-        let change = rows::word_of(row, "change", &Change::ALL, Change::word)?;
-        let what: String = row.get("what")?;
-        if what == PARAM {
-            changes.params.push(ParamChange { name: row.get("name")?, change });
-        } else {
-            let kind = rows::word_of(row, "what", &EntryKind::ALL, EntryKind::word)?;
-            let (path, size) = (rows::path(row, "name")?, rows::number(row, "size_bytes")?);
-            changes.files.push(FileChange { path, kind, change, size });
-        }
-        Ok(())
-    })?;
-    Ok(changes)
-}
-
-fn over(db: &Connection, row: &Row<'_>) -> Result<Over, StoreError> {
-    let session = match named_session(row)? {
-        // The id may have matched nothing at the job's acceptance and something at its turn (R13).
-        Some(NamedSession { id, key: None }) if row.get("session_active")? => {
-            sessions::key_of(db, &keys::owner(row)?, &id)?
-        }
-        named => named.and_then(|named| named.key),
-    };
-    Ok(Over { id: rows::parsed(row, "id")?, digest: rows::digest(row, "digest")?, session })
-}
-
 /// A row of `job`, with all that belongs to it.
 pub(super) fn job(db: &Connection, row: &Row<'_>) -> Result<Job, StoreError> {
     let job = listed(db, row)?;
     let has_changes = job.dry_run && job.state == JobState::Succeeded;
-    let changes = has_changes.then(|| changes(db, job.seq)).transpose()?;
+    let changes = has_changes.then(|| job_ends::changes(db, job.seq)).transpose()?;
     Ok(Job { changes, ..job })
 }
 
@@ -245,8 +150,8 @@ pub(super) fn listed(db: &Connection, row: &Row<'_>) -> Result<Job, StoreError> 
         limits: limits(row)?,
         labels: labels(db, seq)?,
         created_at: rows::moment(row, "created_at")?,
-        started_at: started_at.map(crate::clock::Timestamp::from_micros),
-        ended_at: ended_at.map(crate::clock::Timestamp::from_micros),
+        started_at: started_at.map(Timestamp::from_micros),
+        ended_at: ended_at.map(Timestamp::from_micros),
         spent: Spent {
             wall: rows::stretch(row, "wall_us")?,
             cpu: rows::stretch(row, "cpu_us")?,
@@ -297,7 +202,7 @@ fn inputs(db: &Connection, seq: JobSeq) -> Result<Inputs, StoreError> {
     Ok(Inputs { args: record.args, env: record.env, stdin, params_in_env: record.params_in_env })
 }
 
-fn named_session(row: &Row<'_>) -> Result<Option<NamedSession>, StoreError> {
+pub(super) fn named_session(row: &Row<'_>) -> Result<Option<NamedSession>, StoreError> {
     let id: Option<String> = row.get("session_id")?;
     let Some(id) = id else { return Ok(None) };
     let id = id.parse().map_err(|error: crate::ids::BadName| StoreError::Broken(error.to_string()))?;
@@ -312,7 +217,7 @@ fn key_handed(row: &Row<'_>) -> Result<Option<KeyName>, StoreError> {
 }
 
 fn outcome(row: &Row<'_>, state: JobState) -> Result<Option<Outcome>, StoreError> {
-    let detail = || Ok::<_, StoreError>(row.get::<_, Option<String>>("detail")?.unwrap_or_default());
+    let detail = || Ok::<_, StoreError>(row.get::<Option<String>>("detail")?.unwrap_or_default());
     Ok(match state {
         JobState::Queued | JobState::Running => None,
         JobState::Succeeded => Some(Outcome::Succeeded),

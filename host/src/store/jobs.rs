@@ -26,6 +26,8 @@ use crate::store::Store;
 use crate::store::error::Refused;
 use crate::store::error::StoreError;
 use crate::store::expiry;
+use crate::store::job_ends;
+use crate::store::job_ends::Behind;
 use crate::store::job_rows;
 use crate::store::modules;
 use crate::store::page::Page;
@@ -128,11 +130,13 @@ impl Store {
     /// Refused as [`Refused::NotTheJob`] unless it is queued.
     pub fn claim(&self, seq: JobSeq, session_active: bool, now: Timestamp) -> Receipt<u32> {
         let claim = move |db: &Connection| {
-            let update = "UPDATE job SET state = 'running', attempt = attempt + 1, started_at = ?2, session_active = ?3
-                         WHERE seq = ?1 AND state = 'queued' RETURNING attempt";
-            let values = params![seq.0, now.micros(), session_active];
-            let attempt = rows::one(db, update, values, |row| rows::small(row, "attempt"))?;
-            attempt.ok_or(StoreError::Refused(Refused::NotTheJob))
+            let find = "SELECT attempt FROM job WHERE seq = ?1 AND state = 'queued'";
+            let before = rows::one(db, find, [seq.0], |row| rows::small(row, "attempt"))?;
+            let attempt = before.ok_or(Refused::NotTheJob)? + 1;
+            let update = "UPDATE job SET state = 'running', attempt = ?2, started_at = ?3, session_active = ?4
+                         WHERE seq = ?1";
+            rows::change(db, update, params![seq.0, attempt, now.micros(), session_active])?;
+            Ok(attempt)
         };
         self.writer().enqueue_step(claim, |claimed| claimed)
     }
@@ -145,7 +149,7 @@ impl Store {
         let told = self.shared();
         self.writer().enqueue_step(
             move |db| {
-                let over = job_rows::end(db, seq, attempt, &ending)?;
+                let over = job_ends::end(db, seq, attempt, &ending)?;
                 if let Some(session) = over.session {
                     // It changed nothing, and was a use of the session all the same (R20).
                     expiry::used(db, session, ending.ended_at)?;
@@ -174,14 +178,8 @@ impl Store {
         let told = self.shared();
         let recorded = self.writer().enqueue_behind(
             move |db| {
-                let seq = job_rows::insert_over(db, &job)?;
-                let attempt = u32::from(started_at.is_some());
-                if let Some(started_at) = started_at {
-                    let claim = "UPDATE job SET attempt = 1, started_at = ?2 WHERE seq = ?1";
-                    rows::change(db, claim, params![seq.0, started_at.micros()])?;
-                }
-                let over = job_rows::end(db, seq, attempt, &ending)?;
-                shared.collector.job_is_over(db, over.digest)
+                job_ends::insert(db, &job, Behind { started_at, ending: &ending })?;
+                shared.collector.job_is_over(db, job.digest)
             },
             move |ended| {
                 then(ended.as_ref().map(|_| ()));

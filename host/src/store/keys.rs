@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::Row;
 use rusqlite::params;
 
 use crate::clock::Timestamp;
@@ -17,6 +16,7 @@ use crate::store::error::Refused;
 use crate::store::error::StoreError;
 use crate::store::receipt::Receipt;
 use crate::store::rows;
+use crate::store::rows::Row;
 use crate::store::tenants;
 
 /// An API key on record.
@@ -87,7 +87,7 @@ pub(super) fn key(row: &Row<'_>) -> Result<Key, StoreError> {
         owner: owner(row)?,
         scopes: scopes.map_err(|error: BadScope| StoreError::Broken(error.to_string()))?,
         created_at: rows::moment(row, "created_at")?,
-        last_used_at: row.get::<_, Option<i64>>("last_used_at")?.map(Timestamp::from_micros),
+        last_used_at: row.get::<Option<i64>>("last_used_at")?.map(Timestamp::from_micros),
     })
 }
 

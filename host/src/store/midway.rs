@@ -45,13 +45,13 @@ impl Draft {
         let (shared, root, key, step) =
             (self.store.shared(), Arc::clone(&self.root), lease.session.key, lease.tip.step);
         // In place, like the guest's own work on its files: its thread is there for that.
-        let changed = places(&shared, lease, &root, touched)?;
-        let changes = collect(&shared, lease, &root, &changed)?;
+        let changed = places(&shared, lease, root.fd(), touched)?;
+        let changes = collect(&shared, lease, root.fd(), &changed)?;
         let written = params.clone();
         let edited = self.store.writer().enqueue(move |db| {
             let mut edit = Edit::begin(db, key)?.within(&shared.quotas);
             edit.must_follow(step)?;
-            changes.write(&mut edit, &root)?;
+            changes.write(&mut edit, root.fd())?;
             edit.params(&written)?;
             edit.finish_transaction(By { cause: Cause::Commit, job: Some(&job), at: now })
         });
@@ -75,7 +75,7 @@ impl Draft {
         let shared = self.store.shared();
         let lease = self.lease()?;
         undo::must_be_explicit(&lease.session)?;
-        let changed = places(&shared, lease, &self.root, touched)?;
+        let changed = places(&shared, lease, self.root.fd(), touched)?;
         let (key, step) = (lease.session.key, lease.tip.step);
         let undone = self.store.writer().enqueue(move |db| {
             let edit = Edit::begin(db, key)?;

@@ -50,6 +50,7 @@ mod files;
 mod puts;
 mod jobs;
 mod job_rows;
+mod job_ends;
 mod recover;
 mod janitor;
 mod place;

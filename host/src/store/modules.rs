@@ -8,7 +8,6 @@ use std::fs::File;
 use std::io;
 
 use rusqlite::Connection;
-use rusqlite::Row;
 use rusqlite::params;
 
 use crate::clock::Timestamp;
@@ -33,6 +32,7 @@ use crate::store::quotas;
 use crate::store::quotas::Delta;
 use crate::store::receipt::Receipt;
 use crate::store::rows;
+use crate::store::rows::Row;
 use crate::store::tenants;
 
 /// An upload that was checked and is to become a version.
@@ -337,7 +337,7 @@ pub(super) fn module_version(row: &Row<'_>) -> Result<ModuleVersion, StoreError>
     let state = match state.as_str() {
         "compiling" => ModuleState::Compiling,
         "ready" => ModuleState::Ready,
-        "rejected" => ModuleState::Rejected { reason: row.get::<_, Option<String>>("reason")?.unwrap_or_default() },
+        "rejected" => ModuleState::Rejected { reason: row.get::<Option<String>>("reason")?.unwrap_or_default() },
         _ => return Err(StoreError::Broken(format!("a module in state `{state}`"))),
     };
     Ok(ModuleVersion {

@@ -8,7 +8,6 @@ use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
 use rusqlite::Connection;
-use rusqlite::Row;
 use rusqlite::params;
 use sha2::Digest as _;
 use sha2::Sha256;
@@ -19,6 +18,7 @@ use crate::model::session::SessionKey;
 use crate::model::session::Usage;
 use crate::store::error::StoreError;
 use crate::store::rows;
+use crate::store::rows::Row;
 
 /// Which state of a session is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

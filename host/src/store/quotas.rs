@@ -13,7 +13,6 @@ use std::sync::PoisonError;
 use std::sync::RwLock;
 
 use rusqlite::Connection;
-use rusqlite::Row;
 use rusqlite::params;
 
 use crate::ids::TenantId;
@@ -28,6 +27,7 @@ use crate::store::error::Refused;
 use crate::store::error::StoreError;
 use crate::store::receipt::Receipt;
 use crate::store::rows;
+use crate::store::rows::Row;
 use crate::store::tenants;
 
 /// The quotas in force. Changed by the writer's thread alone, right after the

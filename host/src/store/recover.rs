@@ -22,6 +22,7 @@ use crate::model::session::SessionKey;
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::expiry;
+use crate::store::job_ends;
 use crate::store::job_rows;
 use crate::store::jobs::Ending;
 use crate::store::modules;
@@ -106,7 +107,7 @@ fn requeue(db: &Connection, now: Timestamp) -> Result<usize, StoreError> {
             stdout: Printed::default(),
             stderr: Printed::default(),
         };
-        let over = job_rows::end(db, *seq, *attempt, &ending)?;
+        let over = job_ends::end(db, *seq, *attempt, &ending)?;
         if let Some(session) = over.session {
             expiry::used(db, session, now)?;
         }

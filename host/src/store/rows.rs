@@ -3,19 +3,60 @@
 //! Promise: a row that does not read back as what was written is an error with
 //! words, never a panic and never a guess.
 
+use std::cell::Cell;
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::Params;
-use rusqlite::Row;
+use rusqlite::types::FromSql;
+use rusqlite::types::ValueRef;
 
 use crate::clock::Timestamp;
 use crate::ids::Digest;
 use crate::model::path::SessionPath;
 use crate::model::rolling_key::KeyNumber;
 use crate::store::error::StoreError;
+
+/// A row that a query found. Its columns are asked for by name.
+pub(super) struct Row<'a> {
+    found: &'a rusqlite::Row<'a>,
+    /// The column behind the one that was asked for last. Most are asked for in their order,
+    /// and to compare all names for each costs more than the query.
+    next: Cell<usize>,
+}
+
+impl<'a> Row<'a> {
+    pub(super) fn of(found: &'a rusqlite::Row<'a>) -> Self {
+        Self { found, next: Cell::new(0) }
+    }
+
+    /// The value in a column.
+    pub(super) fn get<T: FromSql>(&self, column: &str) -> Result<T, StoreError> {
+        Ok(self.found.get(self.index(column)?)?)
+    }
+
+    /// The same, where it lies.
+    pub(super) fn get_ref(&self, column: &str) -> Result<ValueRef<'a>, StoreError> {
+        Ok(self.found.get_ref(self.index(column)?)?)
+    }
+
+    /// The same of a column that holds text.
+    fn text(&self, column: &str) -> Result<&'a str, StoreError> {
+        self.get_ref(column)?.as_str().map_err(|error| StoreError::Broken(format!("{error} in column {column}")))
+    }
+
+    fn index(&self, column: &str) -> Result<usize, StoreError> {
+        let query = self.found.as_ref();
+        let (first, count) = (self.next.get(), query.column_count());
+        let is_it = |index: &usize| query.column_name(*index).is_ok_and(|name| name == column);
+        let index = (first..count).chain(0..first).find(is_it);
+        let index = index.ok_or_else(|| rusqlite::Error::InvalidColumnName(column.to_owned()))?;
+        self.next.set(index + 1);
+        Ok(index)
+    }
+}
 
 /// The first row that the query finds.
 pub(super) fn one<T>(
@@ -26,7 +67,7 @@ pub(super) fn one<T>(
 ) -> Result<Option<T>, StoreError> {
     let mut query = db.prepare_cached(sql)?;
     let mut rows = query.query(params)?;
-    rows.next()?.map(read).transpose()
+    rows.next()?.map(|row| read(&Row::of(row))).transpose()
 }
 
 /// All rows that the query finds.
@@ -36,13 +77,27 @@ pub(super) fn all<T>(
     params: impl Params,
     mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
+    let mut found = Vec::new();
+    each(db, sql, params, |row| {
+        found.push(read(row)?);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Gives all rows that the query finds to `read`, one after the other, however many there are.
+pub(super) fn each(
+    db: &Connection,
+    sql: &str,
+    params: impl Params,
+    mut read: impl FnMut(&Row<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     let mut query = db.prepare_cached(sql)?;
     let mut rows = query.query(params)?;
-    let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(read(row)?);
+        read(&Row::of(row))?;
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Changes rows; says how many.
@@ -61,14 +116,12 @@ where
     T: FromStr,
     T::Err: Display,
 {
-    let text: String = row.get(column)?;
-    text.parse().map_err(|error: T::Err| StoreError::Broken(error.to_string()))
+    row.text(column)?.parse().map_err(|error: T::Err| StoreError::Broken(error.to_string()))
 }
 
 /// A column that holds a path in a session.
 pub(super) fn path(row: &Row<'_>, column: &str) -> Result<SessionPath, StoreError> {
-    let text: String = row.get(column)?;
-    SessionPath::parse(&text).map_err(|error| StoreError::Broken(error.to_string()))
+    SessionPath::parse(row.text(column)?).map_err(|error| StoreError::Broken(error.to_string()))
 }
 
 /// A column of words of which `word` gives one for each of `all`.
@@ -78,15 +131,15 @@ pub(super) fn word_of<T: Copy>(
     all: &[T],
     word: impl Fn(T) -> &'static str,
 ) -> Result<T, StoreError> {
-    let text: String = row.get(column)?;
+    let text = row.text(column)?;
     let known = all.iter().copied().find(|value| word(*value) == text);
     known.ok_or_else(|| StoreError::Broken(format!("`{text}` in column {column}")))
 }
 
 /// A column of 32 bytes.
 pub(super) fn hash(row: &Row<'_>, column: &str) -> Result<[u8; 32], StoreError> {
-    let bytes: Vec<u8> = row.get(column)?;
-    bytes.try_into().map_err(|_| StoreError::Broken(format!("a hash in column {column} has not 32 bytes")))
+    let bytes = row.get_ref(column)?.as_blob().ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| StoreError::Broken(format!("what is in column {column} is no hash of 32 bytes")))
 }
 
 /// A column that holds a digest.

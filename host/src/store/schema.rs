@@ -333,7 +333,7 @@ fn keep_plans(db: &Connection) -> Result<(), StoreError> {
 /// was; and whether the disk has taken the change, it says only after its answer, so
 /// that is read to its end. Without the log a power cut may undo the last commit.
 fn keep_log(db: &Connection) -> Result<(), StoreError> {
-    let modes: Vec<String> = rows::all(db, "PRAGMA journal_mode = WAL", [], |row| Ok(row.get(0)?))?;
+    let modes: Vec<String> = rows::all(db, "PRAGMA journal_mode = WAL", [], |row| row.get("journal_mode"))?;
     if modes == ["wal"] {
         return Ok(());
     }

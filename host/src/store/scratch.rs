@@ -18,6 +18,7 @@ use rustix::fs::UTIME_NOW;
 use crate::limits::SCRATCH_KEPT_MAX;
 use crate::model::session::Usage;
 use crate::model::touched::Touched;
+use crate::root::Root;
 use crate::store::Store;
 use crate::store::block;
 use crate::store::draft::Draft;
@@ -29,7 +30,7 @@ use crate::store::tree;
 /// Directories that are ready for a job.
 #[derive(Default)]
 pub(super) struct Scratch {
-    ready: Mutex<Vec<(WorkDir, OwnedFd)>>,
+    ready: Mutex<Vec<(WorkDir, Root)>>,
 }
 
 /// An empty private directory to run a job in.
@@ -41,6 +42,7 @@ pub(super) async fn begin(store: Store) -> Result<Draft, StoreError> {
             let shared = store.shared();
             block(move || {
                 let made = shared.copies.make(Usage::default());
+                let made = made.and_then(|(dir, open)| Ok((dir, Root::new(open)?)));
                 made.map_err(StoreError::io("make a directory for a job"))
             })
             .await?
@@ -51,7 +53,7 @@ pub(super) async fn begin(store: Store) -> Result<Draft, StoreError> {
 
 /// Keeps a directory for another job if this one did nothing there; otherwise it
 /// is thrown away.
-pub(super) fn let_go(store: &Store, dir: WorkDir, root: Arc<OwnedFd>, touched: &Touched) {
+pub(super) fn let_go(store: &Store, dir: WorkDir, root: Arc<Root>, touched: &Touched) {
     if touched.is_nowhere()
         && let Some(root) = Arc::into_inner(root)
     {
@@ -61,19 +63,19 @@ pub(super) fn let_go(store: &Store, dir: WorkDir, root: Arc<OwnedFd>, touched: &
 
 impl Scratch {
     /// One that is as good as new, if there is one.
-    pub(super) fn take(&self) -> Option<(WorkDir, OwnedFd)> {
-        let (dir, open) = self.ready().pop()?;
+    pub(super) fn take(&self) -> Option<(WorkDir, Root)> {
+        let (dir, root) = self.ready().pop()?;
         // One that cannot be made so is thrown away.
-        make_fresh(&open).is_ok().then_some((dir, open))
+        make_fresh(root.fd()).is_ok().then_some((dir, root))
     }
 
     /// Keeps one that a job did not touch. Looks for itself all the same, since what
     /// lies there would be seen by a stranger.
-    pub(super) fn give_back(&self, dir: WorkDir, open: OwnedFd) {
-        if tree::is_empty(&open).is_ok_and(|is_empty| is_empty) {
+    pub(super) fn give_back(&self, dir: WorkDir, root: Root) {
+        if tree::is_empty(root.fd()).is_ok_and(|is_empty| is_empty) {
             let mut ready = self.ready();
             if ready.len() < SCRATCH_KEPT_MAX {
-                ready.push((dir, open));
+                ready.push((dir, root));
             }
         }
     }
@@ -82,7 +84,7 @@ impl Scratch {
         self.ready().clear();
     }
 
-    fn ready(&self) -> MutexGuard<'_, Vec<(WorkDir, OwnedFd)>> {
+    fn ready(&self) -> MutexGuard<'_, Vec<(WorkDir, Root)>> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -114,13 +116,13 @@ mod tests {
         let long_ago = Timespec { tv_sec: 1, tv_nsec: 0 };
         let times = Timestamps { last_access: long_ago, last_modification: long_ago };
         rustix::fs::futimens(&open, &times).unwrap();
-        scratch.give_back(dir, open);
-        let (dir, open) = scratch.take().unwrap();
+        scratch.give_back(dir, Root::new(open).unwrap());
+        let (dir, root) = scratch.take().unwrap();
         let meta = fs::metadata(&path).unwrap();
         assert!(meta.mtime() > 1 && meta.atime() > 1, "a time that somebody set is seen by another");
 
         fs::write(path.join("left"), "behind").unwrap();
-        scratch.give_back(dir, open);
+        scratch.give_back(dir, root);
         assert!(scratch.take().is_none());
     }
 }

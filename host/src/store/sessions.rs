@@ -4,7 +4,6 @@
 //! never given to another. A session that is removed takes everything with it.
 
 use rusqlite::Connection;
-use rusqlite::Row;
 use rusqlite::params;
 
 use crate::ids::PrincipalId;
@@ -33,6 +32,7 @@ use crate::store::quotas;
 use crate::store::quotas::Delta;
 use crate::store::receipt::Receipt;
 use crate::store::rows;
+use crate::store::rows::Row;
 
 /// Which session a write is for, and the number of the session key that must be
 /// the newest then; `None` where none is demanded.

@@ -1,7 +1,6 @@
 //! Tenants on record.
 
 use rusqlite::Connection;
-use rusqlite::Row;
 use rusqlite::params;
 
 use crate::clock::Timestamp;
@@ -16,6 +15,7 @@ use crate::store::page::Page;
 use crate::store::page::PageOf;
 use crate::store::receipt::Receipt;
 use crate::store::rows;
+use crate::store::rows::Row;
 use crate::store::sessions;
 
 /// A tenant on record.

@@ -1,7 +1,6 @@
 //! The tip of a session: where its writes stand, committed or not.
 
 use rusqlite::Connection;
-use rusqlite::Row;
 
 use crate::model::session::Session;
 use crate::model::session::SessionKey;
@@ -10,6 +9,7 @@ use crate::store::error::Refused;
 use crate::store::error::StoreError;
 use crate::store::nodes::FileNumber;
 use crate::store::rows;
+use crate::store::rows::Row;
 use crate::store::sessions;
 
 /// Where the writes to a session stand, committed or not.

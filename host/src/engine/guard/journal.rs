@@ -11,9 +11,10 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 
-use cap_std::fs::Dir;
 use cap_std::fs::Metadata;
+use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 
 use super::refusal::Refusal;
 use super::resolve;
@@ -25,6 +26,7 @@ use crate::engine::DiskAllowance;
 use crate::model::path::SessionPath;
 use crate::model::session::Usage;
 use crate::model::touched::Touched;
+use crate::root::Root;
 
 /// Places in WASI's table that are not the guest's files: its streams, and what
 /// a call needs for a moment.
@@ -84,7 +86,7 @@ pub(super) struct Growth {
 
 /// See the room card.
 pub(in crate::engine) struct Journal {
-    dir: Dir,
+    root: Arc<Root>,
     has_links: bool,
     touched: Touched,
     space: Space,
@@ -95,10 +97,10 @@ pub(in crate::engine) struct Journal {
 }
 
 impl Journal {
-    pub(in crate::engine) fn new(dir: Dir, has_links: bool, disk: DiskAllowance, open_files_max: usize) -> Self {
+    pub(in crate::engine) fn new(root: Arc<Root>, has_links: bool, disk: DiskAllowance, open_files_max: usize) -> Self {
         let space = Space::new(disk);
         Self {
-            dir,
+            root,
             has_links,
             touched: Touched::nowhere(),
             space,
@@ -111,6 +113,11 @@ impl Journal {
 
     pub(in crate::engine) fn touched(&self) -> &Touched {
         &self.touched
+    }
+
+    /// The guest's directory, for WASI.
+    pub(super) fn files(&self) -> WasiFilesystemCtx {
+        self.root.files()
     }
 
     /// How many descriptors, streams and the like the guest may hold together.
@@ -277,7 +284,7 @@ impl Journal {
         let to = self.entry(to_at, to_path)?;
         let is_dir = self.look(&from)?.is_some_and(|found| found.is_dir());
         if is_dir {
-            room::check_deeper(&self.dir, &from, &to)?;
+            room::check_deeper(self.root.dir(), &from, &to)?;
         }
         let bytes = if from == to { None } else { self.look(&to)?.as_ref().map(bytes_of) };
         self.touched.note(&from);
@@ -367,7 +374,7 @@ impl Journal {
             // Nothing can be in a directory that was removed.
             Place::Orphan(_) => return Err(Refusal::NoEntry),
         };
-        Tree { dir: &self.dir, has_links: self.has_links }.resolve(base, path, last)
+        Tree { dir: self.root.dir(), has_links: self.has_links }.resolve(base, path, last)
     }
 
     /// An entry that is to be changed itself, not what it may point to.
@@ -382,7 +389,7 @@ impl Journal {
 
     /// What is there, without following a link.
     fn look(&self, path: &SessionPath) -> Result<Option<Metadata>, Refusal> {
-        match self.dir.symlink_metadata(path.as_str()) {
+        match self.root.dir().symlink_metadata(path.as_str()) {
             Ok(found) => Ok(Some(found)),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
             Err(_) => Err(Refusal::Io),

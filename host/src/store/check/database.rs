@@ -66,35 +66,29 @@ fn look(db: &Connection, faults: &mut Faults) -> Result<bool, StoreError> {
 
 /// The database's own pages and indexes.
 fn pages(db: &Connection, faults: &mut Faults) -> Result<(), StoreError> {
-    let mut query = db.prepare("PRAGMA integrity_check")?;
-    let mut found = query.query([])?;
-    while let Some(row) = found.next()? {
-        let line: String = row.get(0)?;
+    rows::each(db, "PRAGMA integrity_check", [], |row| {
+        let line: String = row.get("integrity_check")?;
         if line != "ok" {
             faults.add(format!("the database file is damaged: {line}"));
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Rows of jobs that are gone.
 fn orphans(db: &Connection, faults: &mut Faults) -> Result<(), StoreError> {
-    let mut query = db.prepare("PRAGMA foreign_key_check")?;
-    let mut found = query.query([])?;
-    while let Some(row) = found.next()? {
-        let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
+    rows::each(db, "PRAGMA foreign_key_check", [], |row| {
+        let (table, parent): (String, String) = (row.get("table")?, row.get("parent")?);
         faults.add(format!("a row of table {table} belongs to a {parent} that is gone"));
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Every piece against its hash and its length.
 fn blobs(db: &Connection, faults: &mut Faults) -> Result<(), StoreError> {
     let zeros = vec![0; CHUNK_BYTES];
-    let mut query =
-        db.prepare("SELECT session, file, idx, length, hash, blob, bytes FROM chunk LEFT JOIN blob ON id = blob")?;
-    let mut found = query.query([])?;
-    while let Some(row) = found.next()? {
+    let list = "SELECT session, file, idx, length, hash, blob, bytes FROM chunk LEFT JOIN blob ON id = blob";
+    rows::each(db, list, [], |row| {
         let blob: Option<i64> = row.get("blob")?;
         let length = usize::try_from(rows::number(row, "length")?).unwrap_or(usize::MAX);
         let stored = row.get_ref("bytes")?.as_blob_or_null().map_err(rusqlite::Error::from)?;
@@ -102,12 +96,12 @@ fn blobs(db: &Connection, faults: &mut Faults) -> Result<(), StoreError> {
             None => "is missing",
             Some(bytes) if bytes.len() != length => "has another length than it was written with",
             Some(bytes) if chunks::hash(bytes) != rows::hash(row, "hash")? => "has other bytes than were written",
-            Some(_) => continue,
+            Some(_) => return Ok(()),
         };
         let (session, file, index): (i64, i64, i64) = (row.get("session")?, row.get("file")?, row.get("idx")?);
         faults.add(format!("piece {index} of {} {wrong}", place(db, session, file)?));
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// A file in words.
@@ -139,7 +133,7 @@ fn shares(db: &Connection, faults: &mut Faults) -> Result<(), StoreError> {
 
 fn rule(db: &Connection, sql: &str, sentence: &str, faults: &mut Faults) -> Result<(), StoreError> {
     let sql = sql.replace("{session}", rules::SESSION).replace("{piece}", &CHUNK_BYTES.to_string());
-    for what in rows::all(db, &sql, [], |row| Ok(row.get::<_, String>("what")?))? {
+    for what in rows::all(db, &sql, [], |row| Ok(row.get::<String>("what")?))? {
         faults.add(format!("{what}: {sentence}"));
     }
     Ok(())

@@ -5,7 +5,6 @@
 //! it is told as [`StoreError::Broken`], and what else depends on it is not asked.
 
 use rusqlite::Connection;
-use rusqlite::Row;
 
 use crate::ids::TenantId;
 use crate::limits::PATH_BYTES_MAX;
@@ -23,25 +22,25 @@ use crate::store::tenants;
 use crate::store::tip;
 
 pub(super) fn check(db: &Connection) -> Result<(), StoreError> {
-    each(db, "SELECT * FROM tenant", |row| tenants::tenant(row).map(drop))?;
-    each(db, "SELECT * FROM api_key", |row| keys::key(row).map(drop))?;
-    each(db, "SELECT * FROM module_version", |row| {
+    rows::each(db, "SELECT * FROM tenant", [], |row| tenants::tenant(row).map(drop))?;
+    rows::each(db, "SELECT * FROM api_key", [], |row| keys::key(row).map(drop))?;
+    rows::each(db, "SELECT * FROM module_version", [], |row| {
         let _: TenantId = rows::parsed(row, "tenant")?;
         modules::module_version(row).map(drop)
     })?;
-    each(db, "SELECT * FROM session", |row| {
+    rows::each(db, "SELECT * FROM session", [], |row| {
         tip::tip(row)?;
         sessions::session(row).map(drop)
     })?;
-    each(db, "SELECT * FROM session_commit", |row| commits::commit(row).map(drop))?;
-    each(db, "SELECT * FROM node", |row| can_be_made(&nodes::node(row)?))?;
-    each(db, "SELECT name, value FROM param", |row| {
+    rows::each(db, "SELECT * FROM session_commit", [], |row| commits::commit(row).map(drop))?;
+    rows::each(db, "SELECT * FROM node", [], |row| can_be_made(&nodes::node(row)?))?;
+    rows::each(db, "SELECT name, value FROM param", [], |row| {
         let (name, _): (String, String) = (row.get("name")?, row.get("value")?);
         check_name(&name).map_err(|bad| StoreError::Broken(bad.to_string()))
     })?;
-    each(db, "SELECT * FROM job", |row| job_rows::job(db, row).map(drop))?;
-    each(db, "SELECT * FROM job WHERE ended_at IS NULL", |row| job_rows::accepted(db, row).map(drop))?;
-    each(db, "SELECT bytes FROM job_output", |row| {
+    rows::each(db, "SELECT * FROM job", [], |row| job_rows::job(db, row).map(drop))?;
+    rows::each(db, "SELECT * FROM job WHERE ended_at IS NULL", [], |row| job_rows::accepted(db, row).map(drop))?;
+    rows::each(db, "SELECT bytes FROM job_output", [], |row| {
         Ok(row.get_ref("bytes")?.as_blob().map(drop).map_err(rusqlite::Error::from)?)
     })
 }
@@ -54,20 +53,6 @@ fn can_be_made(node: &Node) -> Result<(), StoreError> {
         }
         Some(_) | None => Ok(()),
     }
-}
-
-/// One after the other, however many there are.
-fn each(
-    db: &Connection,
-    sql: &str,
-    mut read: impl FnMut(&Row<'_>) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    let mut query = db.prepare(sql)?;
-    let mut found = query.query([])?;
-    while let Some(row) = found.next()? {
-        read(row)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ async fn r25_after_a_crash_accepted_jobs_are_queued_in_their_order() {
     kit.job(session.key, "done", &["f"], |dir| dir.write("f", "committed").unwrap()).await;
     let (running, _) = kit.running("running").await;
     let draft = kit.begin(session.key).await;
-    draft.dir().unwrap().write("f", "not committed").unwrap();
+    draft.root().dir().write("f", "not committed").unwrap();
     let named = NamedSession { id: session.id.clone(), key: Some(session.key) };
     let waiting = NewJob { session: Some(named), ..kit.new_job("waiting") };
     let Accepted::New(second) = kit.store.accept(waiting.clone()).await.unwrap() else { panic!("it is new") };
@@ -49,7 +49,7 @@ async fn r25_after_a_crash_accepted_jobs_are_queued_in_their_order() {
     assert_eq!(found.queued, [first, QueuedJob { seq: second.seq, job: waiting, attempts: 0, created: None }]);
     assert_eq!((found.lost, found.compiling.len()), (0, 1));
     assert_eq!(kit.read(session.key, "f").await.unwrap(), b"committed");
-    assert_eq!(kit.begin(session.key).await.dir().unwrap().read("f").unwrap(), b"committed");
+    assert_eq!(kit.begin(session.key).await.root().dir().read("f").unwrap(), b"committed");
     assert_eq!(kit.store.claim(running, true, now()).await.unwrap(), 2);
 }
 

@@ -32,7 +32,7 @@ async fn r22_what_a_job_wrote_is_kept_with_its_outcome() {
     let (seq, attempt) = kit.running("j").await;
     let draft = kit.begin(key).await;
     assert_eq!(draft.params().get("count").map(String::as_str), Some("1"));
-    make_much(&draft.dir().unwrap());
+    make_much(draft.root().dir());
     let params = BTreeMap::from([("count".to_owned(), Some("2".to_owned())), ("gone".to_owned(), None)]);
     let changed = paths(&["a", "a/b/big.bin", "empty", "link"]);
     draft.commit(seq, attempt, ending(Outcome::Succeeded), changed, params, Fate::Stays).await.unwrap();
@@ -49,7 +49,7 @@ async fn r22_what_a_job_wrote_is_kept_with_its_outcome() {
     let kit = kit.reopened();
     assert_eq!(kit.tree(key).await, MUCH);
     let draft = kit.begin(key).await;
-    let dir = draft.dir().unwrap();
+    let dir = draft.root().dir().try_clone().unwrap();
     assert_eq!(tree_of(&dir), MUCH);
     assert_eq!(dir.read("a/b/big.bin").unwrap(), big());
     assert_eq!(dir.read_link("link").unwrap().to_str(), Some("a/one.txt"));
@@ -91,7 +91,7 @@ async fn renames_deletions_and_changes_of_kind_are_kept() {
     assert_eq!(kit.read(key, "z/b").await.as_deref(), Some(b"flat".as_slice()));
     let kit = kit.reopened();
     let draft = kit.begin(key).await;
-    assert_eq!(tree_of(&draft.dir().unwrap()), kit.tree(key).await);
+    assert_eq!(tree_of(draft.root().dir()), kit.tree(key).await);
     assert_eq!(kit.store.session_by_key(key).await.unwrap().unwrap().usage.files, 6);
 }
 
@@ -126,7 +126,7 @@ async fn r22_nothing_of_a_job_that_failed_stays() {
     let key = kit.session("s").await.key;
     kit.job(key, "j1", &["a", "empty", "link"], make_much).await;
     let draft = kit.begin(key).await;
-    let dir = draft.dir().unwrap();
+    let dir = draft.root().dir().try_clone().unwrap();
     dir.write("a/one.txt", "spoilt").unwrap();
     dir.remove_dir_all("a/b").unwrap();
     dir.write("a/b", "not a directory").unwrap();
@@ -135,14 +135,14 @@ async fn r22_nothing_of_a_job_that_failed_stays() {
     draft.roll_back(paths(&["a/one.txt", "a/b", "new", "link"]));
     // Mended, not made anew: what was not touched is still the same file.
     let draft = kit.begin(key).await;
-    assert_eq!(tree_of(&draft.dir().unwrap()), MUCH);
-    assert_eq!(draft.dir().unwrap().read("a/one.txt").unwrap(), b"one");
-    assert_eq!(draft.dir().unwrap().read("a/b/big.bin").unwrap(), big());
+    assert_eq!(tree_of(draft.root().dir()), MUCH);
+    assert_eq!(draft.root().dir().read("a/one.txt").unwrap(), b"one");
+    assert_eq!(draft.root().dir().read("a/b/big.bin").unwrap(), big());
 
     // Merely dropped: made anew.
-    draft.dir().unwrap().write("a/one.txt", "spoilt").unwrap();
+    draft.root().dir().write("a/one.txt", "spoilt").unwrap();
     drop(draft);
-    assert_eq!(kit.begin(key).await.dir().unwrap().read("a/one.txt").unwrap(), b"one");
+    assert_eq!(kit.begin(key).await.root().dir().read("a/one.txt").unwrap(), b"one");
     assert_eq!(kit.tree(key).await, MUCH);
 }
 
@@ -154,7 +154,7 @@ async fn b20_a_commit_that_is_refused_leaves_everything_as_it_was() {
     let (seq, attempt) = kit.running("j2").await;
     // Too much for the session.
     let draft = kit.begin(key).await;
-    draft.dir().unwrap().write("f", "12345678901").unwrap();
+    draft.root().dir().write("f", "12345678901").unwrap();
     let result = kit.commit(draft, seq, attempt, &["f"]).await;
     assert!(matches!(
         result,
@@ -162,14 +162,14 @@ async fn b20_a_commit_that_is_refused_leaves_everything_as_it_was() {
     ));
     // Another attempt.
     let draft = kit.begin(key).await;
-    draft.dir().unwrap().write("f", "other").unwrap();
+    draft.root().dir().write("f", "other").unwrap();
     let result = kit.commit(draft, seq, attempt + 1, &["f"]).await;
     assert!(matches!(result, Err(CommitError::Store(StoreError::Refused(Refused::NotTheJob)))));
-    assert_eq!(kit.begin(key).await.dir().unwrap().read("f").unwrap(), b"1234567890");
+    assert_eq!(kit.begin(key).await.root().dir().read("f").unwrap(), b"1234567890");
     assert_eq!(kit.read(key, "f").await.unwrap(), b"1234567890");
     // The session was dropped meanwhile.
     let draft = kit.begin(key).await;
-    draft.dir().unwrap().write("f", "late").unwrap();
+    draft.root().dir().write("f", "late").unwrap();
     assert!(kit.store.mark_session(key).await.unwrap());
     assert!(matches!(kit.commit(draft, seq, attempt, &["f"]).await, Err(CommitError::SessionGone)));
     assert!(kit.store.job_by_seq(seq).await.unwrap().unwrap().outcome.is_none());
@@ -196,7 +196,7 @@ async fn b15_links_out_of_the_session_and_special_files_are_not_taken_over() {
     assert_eq!(kit.read(key, "out/key").await, None);
     // A link that leads out is data; mending beneath it does not follow it.
     let draft = kit.begin(key).await;
-    draft.dir().unwrap().symlink_contents(&secret, "d").unwrap();
+    draft.root().dir().symlink_contents(&secret, "d").unwrap();
     draft.roll_back(paths(&["d/key", "d"]));
     drop(kit.begin(key).await);
     assert!(secret.join("key").exists());
@@ -215,7 +215,7 @@ async fn times_of_files_are_kept() {
     let kit = kit.reopened();
     assert_eq!(kit.store.file_entry(key, None, path("f")).await.unwrap().unwrap().modified_at, then);
     let draft = kit.begin(key).await;
-    assert_eq!(draft.dir().unwrap().metadata("f").unwrap().modified().unwrap().into_std(), then);
+    assert_eq!(draft.root().dir().metadata("f").unwrap().modified().unwrap().into_std(), then);
 }
 
 #[tokio::test]
@@ -230,7 +230,7 @@ async fn times_of_links_are_kept() {
     })
     .await;
     let kit = kit.reopened();
-    assert_eq!(Some(modified(&kit.begin(key).await.dir().unwrap())), then);
+    assert_eq!(Some(modified(kit.begin(key).await.root().dir())), then);
 }
 
 #[tokio::test]
@@ -240,8 +240,8 @@ async fn a_job_outside_a_session_has_a_directory_that_goes() {
     let draft = kit.store.begin(None).await.unwrap();
     assert!(draft.session().is_none());
     let other = kit.store.begin(None).await.unwrap();
-    draft.dir().unwrap().write("f", "x").unwrap();
-    assert_eq!(tree_of(&other.dir().unwrap()), Vec::<String>::new());
+    draft.root().dir().write("f", "x").unwrap();
+    assert_eq!(tree_of(other.root().dir()), Vec::<String>::new());
     kit.commit(draft, seq, attempt, &["f"]).await.unwrap();
     assert_eq!(kit.store.job_by_seq(seq).await.unwrap().unwrap().outcome, Some(Outcome::Succeeded));
     let fast = kit.home.path().join("fast");
@@ -263,14 +263,14 @@ async fn copies_that_have_no_room_in_memory_lie_on_disk() {
     let second = kit.begin(b).await;
     assert_eq!(on_disk(), 1);
     for draft in [&first, &second] {
-        assert_eq!(draft.dir().unwrap().read("f").unwrap(), [7; 40_000]);
+        assert_eq!(draft.root().dir().read("f").unwrap(), [7; 40_000]);
     }
     // An idle copy makes room instead.
     drop(second);
     first.roll_back(Touched::nowhere());
     let second = kit.begin(b).await;
     assert!(kit.store.shared().copies.take(a).is_none());
-    assert_eq!(second.dir().unwrap().read("f").unwrap(), [7; 40_000]);
+    assert_eq!(second.root().dir().read("f").unwrap(), [7; 40_000]);
 }
 
 /// A session that is larger than what all copies may take.
@@ -295,7 +295,7 @@ async fn a_commit_goes_through_when_nobody_waits_for_it() {
     let key = kit.session("s").await.key;
     let (seq, attempt) = kit.running("j").await;
     let draft = kit.begin(key).await;
-    draft.dir().unwrap().write("f", big()).unwrap();
+    draft.root().dir().write("f", big()).unwrap();
     let mut commit = Box::pin(kit.commit(draft, seq, attempt, &["f"]));
     assert!(
         std::future::Future::poll(commit.as_mut(), &mut std::task::Context::from_waker(std::task::Waker::noop()))
@@ -359,5 +359,5 @@ async fn r26_a_file_that_is_moved_stays_the_same_file() {
     let then = kit.store.file(key, Some(1), path("a/b/big.bin")).await.unwrap().unwrap();
     assert_eq!(then.entry.size, 3_145_745);
     let kit = kit.reopened();
-    assert_eq!(tree_of(&kit.begin(key).await.dir().unwrap()), kit.tree(key).await);
+    assert_eq!(tree_of(kit.begin(key).await.root().dir()), kit.tree(key).await);
 }

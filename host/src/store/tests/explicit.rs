@@ -26,7 +26,7 @@ async fn r23_jobs_of_an_explicit_transaction_are_kept_together_or_not_at_all() {
     assert_eq!((session.commit, session.uncommitted, session.usage.files), (0, true, 0));
     assert_eq!(kit.tree(key).await, Vec::<String>::new());
     let draft = kit.begin(key).await;
-    assert_eq!(draft.dir().unwrap().read("f").unwrap(), pieces(2, 1));
+    assert_eq!(draft.root().dir().read("f").unwrap(), pieces(2, 1));
     assert_eq!((draft.params()["k"].as_str(), draft.usage().files), ("1", 2));
     draft.roll_back(Touched::nowhere());
     kit.check().await;
@@ -61,8 +61,8 @@ async fn r23_jobs_of_an_explicit_transaction_are_kept_together_or_not_at_all() {
     let session = kit.at(key).await;
     assert_eq!((session.commit, session.uncommitted), (1, false));
     let draft = kit.begin(key).await;
-    assert_eq!(tree_of(&draft.dir().unwrap()), ["directory d 0", "file f 131072"]);
-    assert_eq!(draft.dir().unwrap().read("f").unwrap(), pieces(2, 1));
+    assert_eq!(tree_of(draft.root().dir()), ["directory d 0", "file f 131072"]);
+    assert_eq!(draft.root().dir().read("f").unwrap(), pieces(2, 1));
     assert_eq!(draft.usage(), session.usage);
     draft.roll_back(Touched::nowhere());
     // Nothing to commit makes no commit.
@@ -100,7 +100,7 @@ async fn r23_a_commit_in_the_middle_of_a_job_stays_when_the_rest_goes() {
     let key = kit.explicit("s").await.key;
     kit.put(key, "early", b"by an earlier write").await.unwrap();
     let mut draft = kit.begin(key).await;
-    let dir = draft.dir().unwrap();
+    let dir = draft.root().dir().try_clone().unwrap();
     dir.write("first", "1").unwrap();
     let params = BTreeMap::from([("k".to_owned(), Some("1".to_owned()))]);
     draft.commit_so_far("j".parse().unwrap(), paths(&["first"]), params, now()).await.unwrap();
@@ -111,7 +111,7 @@ async fn r23_a_commit_in_the_middle_of_a_job_stays_when_the_rest_goes() {
     kit.check().await;
     assert_eq!(kit.tree(key).await, ["file early 19", "file first 1"]);
     assert_eq!(kit.read(key, "first").await.unwrap(), b"1");
-    assert_eq!(tree_of(&kit.begin(key).await.dir().unwrap()), kit.tree(key).await);
+    assert_eq!(tree_of(kit.begin(key).await.root().dir()), kit.tree(key).await);
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn r23_a_rollback_in_the_middle_of_a_job_puts_its_directory_back() {
     kit.put(key, "early", b"by an earlier write").await.unwrap();
     let (seq, attempt) = kit.running("j").await;
     let mut draft = kit.begin(key).await;
-    let dir = draft.dir().unwrap();
+    let dir = draft.root().dir().try_clone().unwrap();
     dir.remove_file("kept").unwrap();
     dir.create_dir("kept").unwrap();
     dir.write("kept/in", "x").unwrap();

@@ -36,7 +36,7 @@ async fn r13_what_a_creator_wrote_before_and_after_is_its_sessions() {
     let kit = Kit::new().await;
     let (seq, attempt) = kit.running("j").await;
     let draft = kit.store.begin(None).await.unwrap();
-    let dir = draft.dir().unwrap();
+    let dir = draft.root().dir().try_clone().unwrap();
     dir.write("before", "1").unwrap();
     let Created::New(session) = kit.created_by("mine", seq).await else { panic!("it is new") };
     dir.create_dir("d").unwrap();
@@ -50,7 +50,7 @@ async fn r13_what_a_creator_wrote_before_and_after_is_its_sessions() {
     assert_eq!(kit.store.params(session.key, None).await.unwrap().0["k"], "v");
     // The next job finds the same directory.
     let next = kit.begin(session.key).await;
-    assert_eq!(next.dir().unwrap().read_to_string("d/after").unwrap(), "2");
+    assert_eq!(next.root().dir().read_to_string("d/after").unwrap(), "2");
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn r15_a_rename_is_part_of_the_commit_and_of_nothing_else() {
 
     let (seq, attempt) = kit.running("renames").await;
     let draft = kit.begin(key).await;
-    draft.dir().unwrap().write("f", "1").unwrap();
+    draft.root().dir().write("f", "1").unwrap();
     let fate = Fate::Renamed { to: id("new") };
     draft.commit(seq, attempt, ending(Outcome::Succeeded), paths(&["f"]), ParamChanges::new(), fate).await.unwrap();
 
@@ -98,7 +98,7 @@ async fn r15_a_rename_onto_a_session_keeps_nothing_of_the_job() {
     let (key, _) = (kit.session("old").await.key, kit.session("taken").await);
     let (seq, attempt) = kit.running("j").await;
     let draft = kit.begin(key).await;
-    draft.dir().unwrap().write("f", "1").unwrap();
+    draft.root().dir().write("f", "1").unwrap();
     let fate = Fate::Renamed { to: id("taken") };
     let refused =
         draft.commit(seq, attempt, ending(Outcome::Succeeded), paths(&["f"]), ParamChanges::new(), fate).await;

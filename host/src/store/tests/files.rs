@@ -35,7 +35,7 @@ async fn r10_the_next_job_sees_what_was_written_and_deleted() {
     kit.store.delete_file(key, path("old"), Recursive::Yes, Precondition::default(), now()).await.unwrap();
     let draft = kit.begin(key).await;
     let expected = ["file keep 7", "directory new 0", "directory new/sub 0", "file new/sub/f 1", "file new/sub/g 2"];
-    assert_eq!(tree_of(&draft.dir().unwrap()), expected);
+    assert_eq!(tree_of(draft.root().dir()), expected);
     assert_eq!(kit.tree(key).await, expected);
     assert_eq!(draft.session().unwrap().commit, 5);
     assert_eq!(draft.usage().files, 5);

@@ -173,8 +173,8 @@ async fn r26a_a_revert_is_a_new_commit_that_holds_what_the_old_one_held() {
     assert_eq!(kit.store.file_entry(key, None, path("a/big")).await.unwrap().unwrap().etag, etag);
     // The working copy follows, and so do the counts.
     let draft = kit.begin(key).await;
-    assert_eq!(draft.dir().unwrap().read("a/big").unwrap(), pieces(3, 1));
-    assert_eq!(tree_of(&draft.dir().unwrap()), kit.tree(key).await);
+    assert_eq!(draft.root().dir().read("a/big").unwrap(), pieces(3, 1));
+    assert_eq!(tree_of(draft.root().dir()), kit.tree(key).await);
     assert_eq!(draft.usage(), kit.at(key).await.usage);
     draft.roll_back(Touched::nowhere());
     // And back again.
@@ -198,9 +198,9 @@ async fn r26_going_back_writes_no_neighbours_of_what_differs() {
     kit.store.commit_transaction(key, now()).await.unwrap();
     let stays = async || {
         let draft = kit.begin(key).await;
-        let dir = draft.dir().unwrap();
+        let dir = draft.root().dir().try_clone().unwrap();
         let found = (dir.metadata("d/stays").unwrap().ino(), tree_of(&dir));
-        let times = draft.dir().unwrap().metadata("d").unwrap().modified().unwrap();
+        let times = draft.root().dir().metadata("d").unwrap().modified().unwrap();
         draft.roll_back(Touched::nowhere());
         (found, times)
     };
@@ -259,7 +259,7 @@ async fn r26a_a_dry_run_says_what_it_would_change_and_changes_nothing() {
     .await;
     let before = kit.all_of(key, None).await;
     let draft = kit.begin(key).await;
-    let dir = draft.dir().unwrap();
+    let dir = draft.root().dir().try_clone().unwrap();
     dir.write("a", "longer").unwrap();
     dir.remove_file("b").unwrap();
     dir.write("d/c", "new").unwrap();
@@ -274,7 +274,7 @@ async fn r26a_a_dry_run_says_what_it_would_change_and_changes_nothing() {
     let params: Vec<_> = changes.params.iter().map(|param| (param.name.as_str(), param.change)).collect();
     assert_eq!(params, [("new", Change::Created)]);
     assert_eq!(kit.all_of(key, None).await, before);
-    assert_eq!(tree_of(&kit.begin(key).await.dir().unwrap()), kit.tree(key).await);
+    assert_eq!(tree_of(kit.begin(key).await.root().dir()), kit.tree(key).await);
     kit.check().await;
     // On record with its job.
     let (seq, attempt) = kit.running("j").await;
@@ -338,7 +338,7 @@ async fn r26_a_hole_takes_no_bytes_and_reads_as_zeros() {
     expected[100 * PIECE..][..3].copy_from_slice(b"end");
     assert_eq!(kit.read(key, "sparse").await.unwrap(), expected);
     let kit = kit.reopened();
-    assert_eq!(kit.begin(key).await.dir().unwrap().read("sparse").unwrap(), expected);
+    assert_eq!(kit.begin(key).await.root().dir().read("sparse").unwrap(), expected);
     kit.check().await;
 }
 

@@ -87,10 +87,10 @@ async fn b15_nothing_that_was_put_into_a_working_copy_is_followed_or_waited_for(
     let begin = Instant::now();
     for how in [End::Commit, End::RollBack, End::DryRun, End::Forgotten] {
         let draft = kit.begin(key).await;
-        plant(&draft.dir().unwrap(), &secret);
+        plant(draft.root().dir(), &secret);
         end(&kit, draft, how, &format!("{how:?}")).await;
         // The next job finds what was committed, and none of the rest.
-        assert_eq!(tree_of(&kit.begin(key).await.dir().unwrap()), whole, "{how:?}");
+        assert_eq!(tree_of(kit.begin(key).await.root().dir()), whole, "{how:?}");
         assert_eq!(kit.tree(key).await, whole, "{how:?}");
         assert_eq!(std::fs::read(secret.join("key")).unwrap(), b"a secret of the host");
     }
@@ -104,7 +104,7 @@ async fn b15_a_commit_keeps_files_folders_and_relative_links_and_nothing_else() 
     let key = kit.session("s").await.key;
     let (seq, attempt) = kit.running("j").await;
     let draft = kit.begin(key).await;
-    let dir = draft.dir().unwrap();
+    let dir = draft.root().dir().try_clone().unwrap();
     dir.write("file", "file").unwrap();
     dir.create_dir("folder").unwrap();
     dir.symlink("file", "link").unwrap();
@@ -118,7 +118,7 @@ async fn b15_a_commit_keeps_files_folders_and_relative_links_and_nothing_else() 
     let kept = ["file file 4", "directory folder 0", "link link 4"];
     assert_eq!(kit.tree(key).await, kept);
     // What was not kept is gone from the copy too: the next job does not find it.
-    assert_eq!(tree_of(&kit.begin(key).await.dir().unwrap()), kept);
+    assert_eq!(tree_of(kit.begin(key).await.root().dir()), kept);
 }
 
 #[tokio::test]
@@ -135,8 +135,8 @@ async fn b18_a_session_goes_whatever_lies_in_its_working_copy() {
     })
     .await;
     let draft = kit.begin(key).await;
-    plant(&draft.dir().unwrap(), &secret);
-    let place = place_of(&draft.dir().unwrap());
+    plant(draft.root().dir(), &secret);
+    let place = place_of(draft.root().dir());
     assert!(kit.store.mark_session(key).await.unwrap());
     draft.roll_back(Touched::Everywhere);
     kit.store.remove_marked(vec![key]).await.unwrap();

@@ -232,7 +232,7 @@ impl Kit {
     async fn job(&self, key: SessionKey, id: &str, changed: &[&str], work: impl FnOnce(&Dir)) {
         let (seq, attempt) = self.running(id).await;
         let draft = self.begin(key).await;
-        work(&draft.dir().unwrap());
+        work(draft.root().dir());
         self.commit(draft, seq, attempt, changed).await.unwrap();
     }
 

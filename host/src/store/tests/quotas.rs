@@ -50,7 +50,7 @@ async fn r34_whatever_grows_is_refused_past_the_quota_and_what_shrinks_is_not() 
     let (seq, attempt) = kit.running("j").await;
     let draft = kit.begin(key).await;
     assert_eq!(draft.room(), 0);
-    draft.dir().unwrap().write("new", b"x").unwrap();
+    draft.root().dir().write("new", b"x").unwrap();
     match kit.commit(draft, seq, attempt, &["new"]).await {
         Err(CommitError::Store(error)) => check_over(Err::<(), _>(error), 15, 1),
         other => panic!("{other:?}"),

@@ -22,7 +22,7 @@ fn insert(number: i64) -> impl FnOnce(&Connection) -> Result<(), StoreError> + S
 }
 
 fn numbers(db: &Connection) -> Result<Vec<i64>, StoreError> {
-    crate::store::rows::all(db, "SELECT number FROM line ORDER BY rowid", [], |row| Ok(row.get(0)?))
+    crate::store::rows::all(db, "SELECT number FROM line ORDER BY rowid", [], |row| row.get("number"))
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! The journal's rules, on a real directory.
 
+use std::fs;
+use std::fs::File;
+
 use super::*;
 use crate::limits::DEPTH_MAX;
 use crate::limits::OPEN_FILES_MAX;
 use crate::model::touched::Extent;
-use cap_std::ambient_authority;
 
 const WRITE: Wants = Wants { create: true, truncate: false };
 const READ: Wants = Wants { create: false, truncate: false };
@@ -19,11 +21,11 @@ struct Guest {
 impl Guest {
     fn new(bytes_max: u64, files_max: u64) -> Self {
         let temp = tempfile::tempdir().unwrap();
-        let dir = Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap();
-        dir.create_dir_all("d/e").unwrap();
-        dir.write("d/old", "12345").unwrap();
+        fs::create_dir_all(temp.path().join("d/e")).unwrap();
+        fs::write(temp.path().join("d/old"), "12345").unwrap();
+        let root = Arc::new(Root::new(File::open(temp.path()).unwrap().into()).unwrap());
         let disk = DiskAllowance { bytes_used: 5, bytes_max, files_used: 3, files_max };
-        let mut journal = Journal::new(dir, false, disk, OPEN_FILES_MAX);
+        let mut journal = Journal::new(root, false, disk, OPEN_FILES_MAX);
         let root = journal.open_root();
         Self { _temp: temp, journal, root }
     }
@@ -31,7 +33,7 @@ impl Guest {
     fn open(&mut self, path: &str, wants: Wants) -> Result<Handle, Refusal> {
         let opening = self.journal.before_open(self.root, path, Last::Follow, wants)?;
         if wants.create {
-            self.journal.dir.open_with(path, cap_std::fs::OpenOptions::new().create(true).append(true)).unwrap();
+            self.journal.root.dir().open_with(path, cap_std::fs::OpenOptions::new().create(true).append(true)).unwrap();
         }
         Ok(self.journal.opened(opening))
     }
@@ -39,7 +41,7 @@ impl Guest {
     fn write(&mut self, path: &str, size: u64, len: u64) -> Result<(), Refusal> {
         let handle = self.open(path, READ)?;
         let growth = self.journal.before_write(handle, size, None, len)?;
-        let file = self.journal.dir.open_with(path, cap_std::fs::OpenOptions::new().write(true)).unwrap();
+        let file = self.journal.root.dir().open_with(path, cap_std::fs::OpenOptions::new().write(true)).unwrap();
         file.set_len(size + len).unwrap();
         self.journal.wrote(growth, len);
         self.journal.close(handle, 0);
@@ -48,14 +50,14 @@ impl Guest {
 
     fn rename(&mut self, from: &str, to: &str) -> Result<(), Refusal> {
         let renaming = self.journal.before_rename(self.root, from, self.root, to)?;
-        self.journal.dir.rename(from, &self.journal.dir, to).unwrap();
+        self.journal.root.dir().rename(from, &self.journal.root.dir(), to).unwrap();
         self.journal.renamed(renaming);
         Ok(())
     }
 
     fn unlink(&mut self, path: &str) {
         let removal = self.journal.before_remove(self.root, path).unwrap();
-        self.journal.dir.remove_file(path).unwrap();
+        self.journal.root.dir().remove_file(path).unwrap();
         self.journal.removed(removal);
     }
 
@@ -211,7 +213,7 @@ fn nothing_is_made_in_a_directory_that_is_gone() {
     let mut guest = Guest::new(100, 10);
     let dir = guest.open("d/e", READ).unwrap();
     let removal = guest.journal.before_remove(guest.root, "d/e").unwrap();
-    guest.journal.dir.remove_dir("d/e").unwrap();
+    guest.journal.root.dir().remove_dir("d/e").unwrap();
     guest.journal.removed(removal);
     assert_eq!(guest.journal.before_create_dir(dir, "x"), Err(Refusal::NoEntry));
 }
@@ -220,7 +222,7 @@ fn nothing_is_made_in_a_directory_that_is_gone() {
 fn a_move_may_not_bring_anything_too_deep() {
     let mut guest = Guest::new(100, 100);
     let deep = vec!["x"; DEPTH_MAX - 1].join("/");
-    guest.journal.dir.create_dir_all(&deep).unwrap();
+    guest.journal.root.dir().create_dir_all(&deep).unwrap();
     assert_eq!(guest.rename("d", &format!("{deep}/d")), Err(Refusal::NameTooLong));
     assert_eq!(guest.rename("d/e", &format!("{deep}/e")), Ok(()));
     assert_eq!(guest.rename("d/old", &format!("{deep}/e/old")), Err(Refusal::NameTooLong));

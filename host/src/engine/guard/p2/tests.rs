@@ -1,8 +1,8 @@
 //! What a component may make the server hold.
 
-use cap_std::ambient_authority;
-use cap_std::fs::Dir;
-use wasmtime_wasi::FsPerms;
+use std::fs::File;
+use std::sync::Arc;
+
 use wasmtime_wasi::WasiCtxBuilder;
 
 use super::*;
@@ -10,6 +10,7 @@ use crate::engine::DiskAllowance;
 use crate::engine::guard::Guard;
 use crate::engine::guard::Journal;
 use crate::limits::OPEN_FILES_MAX;
+use crate::root::Root;
 
 const FILES: usize = 2_000;
 
@@ -18,12 +19,9 @@ fn guard(place: &tempfile::TempDir) -> (Guard, u32) {
     for n in 0..FILES {
         std::fs::write(place.path().join(format!("{n}")), "").unwrap();
     }
-    let mut wasi = WasiCtxBuilder::new();
-    wasi.allow_blocking_current_thread(true);
-    wasi.preopened_dir(place.path(), "/", FsPerms::ReadWrite).unwrap();
-    let dir = Dir::open_ambient_dir(place.path(), ambient_authority()).unwrap();
+    let root = Arc::new(Root::new(File::open(place.path()).unwrap().into()).unwrap());
     let disk = DiskAllowance { bytes_used: 0, bytes_max: 0, files_used: FILES as u64, files_max: FILES as u64 };
-    let mut guard = Guard::new(wasi.build_p1(), Journal::new(dir, false, disk, OPEN_FILES_MAX));
+    let mut guard = Guard::new(WasiCtxBuilder::new().build_p1(), Journal::new(root, false, disk, OPEN_FILES_MAX));
     let root = preopens::Host::get_directories(&mut guard.p2()).unwrap().remove(0).0.rep();
     (guard, root)
 }

@@ -181,7 +181,7 @@ impl Kit {
     async fn work(&self, track: &str, number: u64) -> Result<(), StoreError> {
         let job = self.last_job(track).await?;
         let draft = self.store.begin(Some(self.session_of(track).await?)).await?;
-        let (dir, mut dice) = (draft.dir().unwrap(), Dice::new(number));
+        let (dir, mut dice) = (draft.root().dir().try_clone().unwrap(), Dice::new(number));
         dir.write("number", number.to_string()).unwrap();
         dir.create_dir_all("data").unwrap();
         let size = [0, 3_000, 20_000, 70_000][dice.roll(4) as usize];
