@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -36,11 +37,12 @@ fn is_lower_name(text: &str) -> bool {
     is_id(text) && !text.bytes().any(|b| b.is_ascii_uppercase())
 }
 
+// Shared, since the names of a job are on each of many lists while it runs.
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $check:ident, $rule:ident) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The name as the client wrote it.
@@ -60,7 +62,7 @@ macro_rules! name {
 
             fn from_str(text: &str) -> Result<Self, BadName> {
                 if $check(text) {
-                    return Ok(Self(text.to_owned()));
+                    return Ok(Self(text.into()));
                 }
                 // A refused name may be huge; the answer repeats only its beginning.
                 let text = text.chars().take(NAME_BYTES_MAX).collect();
@@ -91,17 +93,24 @@ name!(
     ModuleName, "module name", is_lower_name, NAME_RULE
 );
 
+/// An id that nobody has used before.
+fn random() -> Arc<str> {
+    let mut text = Uuid::encode_buffer();
+    let text: &str = Uuid::new_v4().hyphenated().encode_lower(&mut text);
+    text.into()
+}
+
 impl SessionId {
     /// An id that nobody has used before.
     pub fn random() -> Self {
-        Self(Uuid::new_v4().to_string())
+        Self(random())
     }
 }
 
 impl JobId {
     /// An id that nobody has used before.
     pub fn random() -> Self {
-        Self(Uuid::new_v4().to_string())
+        Self(random())
     }
 }
 

@@ -9,6 +9,8 @@
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use cap_std::fs::Dir;
 use wasmtime_wasi::FsPerms;
@@ -20,6 +22,7 @@ pub struct Root {
     fd: OwnedFd,
     dir: Dir,
     files: WasiFilesystemCtx,
+    used: AtomicBool,
 }
 
 impl Root {
@@ -35,7 +38,7 @@ impl Root {
         wasi.preopened_dir(by_handle, "/", FsPerms::ReadWrite).map_err(io::Error::other)?;
         let files = wasi.build().filesystem().clone();
         let dir = Dir::from_std_file(fd.try_clone()?.into());
-        Ok(Self { fd, dir, files })
+        Ok(Self { fd, dir, files, used: AtomicBool::new(false) })
     }
 
     /// The directory itself.
@@ -51,5 +54,17 @@ impl Root {
     /// The same, as a guest gets it.
     pub fn files(&self) -> WasiFilesystemCtx {
         self.files.clone()
+    }
+
+    /// Notes that a guest has asked for something here. Most that are outside any session
+    /// never do, and leave it as it was.
+    pub fn note_use(&self) {
+        self.used.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a guest has since this was asked for the last time. Nobody may use it
+    /// meanwhile.
+    pub fn take_use(&mut self) -> bool {
+        std::mem::take(self.used.get_mut())
     }
 }

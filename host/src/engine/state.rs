@@ -70,7 +70,8 @@ impl JobState {
         };
         wasi.stderr(Printer(order.live.stderr.clone()));
         wasi.max_random_size(HOSTCALL_BYTES_MAX as u64);
-        let wasi = wasi.build_p1();
+        let mut wasi = wasi.build_p1();
+        *wasi.ctx().ctx.filesystem() = order.root.files();
         let shared = Shared { with_tenant: order.tenant_memory.clone(), with_all: house.memory.clone() };
         let meter = Meter::new(order.limits.memory_bytes, shared, seated);
         let deadline = begin + order.limits.wall;

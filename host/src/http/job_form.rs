@@ -92,8 +92,16 @@ impl JobForm {
         // Two requests are the same if they mean the same: the form is written
         // out again in one order of fields, with the header's session in it.
         let meant = serde_json::to_vec(&self).map_err(|_| Problem::invalid("the request cannot be written as JSON"))?;
-        let fingerprint = Digest::of(&meant);
+        self.order_with(Digest::of(&meant), shown)
+    }
 
+    /// The same where the server chooses the id, so that no request is compared with it.
+    pub(super) fn order_without_id(mut self, header: Option<&str>) -> Result<JobOrder, Problem> {
+        self.session = agreed(self.session.take(), header)?;
+        self.order_with(Digest::of(&[]), None)
+    }
+
+    fn order_with(self, fingerprint: Digest, shown: Option<ShownKey>) -> Result<JobOrder, Problem> {
         let id: Option<JobId> = self.id.map(|id| id.parse()).transpose().map_err(|error| field("id", error))?;
         let session: Option<SessionId> =
             self.session.map(|id| id.parse()).transpose().map_err(|error| field("session", error))?;

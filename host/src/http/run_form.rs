@@ -41,7 +41,7 @@ pub(super) fn order(module: String, query: Vec<(String, String)>, session: Optio
             }
         }
     }
-    let mut order = form.order(session, None)?;
+    let mut order = form.order_without_id(session)?;
     let most = limits::STREAM_BYTES_MAX;
     order.limits.output_bytes = Some(bounded("output_bytes", output_bytes, 0, most, most)?);
     Ok(order)

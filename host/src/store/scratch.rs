@@ -64,15 +64,15 @@ pub(super) fn let_go(store: &Store, dir: WorkDir, root: Arc<Root>, touched: &Tou
 impl Scratch {
     /// One that is as good as new, if there is one.
     pub(super) fn take(&self) -> Option<(WorkDir, Root)> {
-        let (dir, root) = self.ready().pop()?;
-        // One that cannot be made so is thrown away.
-        make_fresh(root.fd()).is_ok().then_some((dir, root))
+        self.ready().pop()
     }
 
-    /// Keeps one that a job did not touch. Looks for itself all the same, since what
-    /// lies there would be seen by a stranger.
-    pub(super) fn give_back(&self, dir: WorkDir, root: Root) {
-        if tree::is_empty(root.fd()).is_ok_and(|is_empty| is_empty) {
+    /// Keeps one that a job did not touch. If it used it at all, looks for itself all the
+    /// same, since what lies there would be seen by a stranger.
+    pub(super) fn give_back(&self, dir: WorkDir, mut root: Root) {
+        let is_as_new = !root.take_use()
+            || (tree::is_empty(root.fd()).is_ok_and(|is_empty| is_empty) && make_fresh(root.fd()).is_ok());
+        if is_as_new {
             let mut ready = self.ready();
             if ready.len() < SCRATCH_KEPT_MAX {
                 ready.push((dir, root));
@@ -116,12 +116,15 @@ mod tests {
         let long_ago = Timespec { tv_sec: 1, tv_nsec: 0 };
         let times = Timestamps { last_access: long_ago, last_modification: long_ago };
         rustix::fs::futimens(&open, &times).unwrap();
-        scratch.give_back(dir, Root::new(open).unwrap());
+        let root = Root::new(open).unwrap();
+        root.note_use();
+        scratch.give_back(dir, root);
         let (dir, root) = scratch.take().unwrap();
         let meta = fs::metadata(&path).unwrap();
         assert!(meta.mtime() > 1 && meta.atime() > 1, "a time that somebody set is seen by another");
 
         fs::write(path.join("left"), "behind").unwrap();
+        root.note_use();
         scratch.give_back(dir, root);
         assert!(scratch.take().is_none());
     }

@@ -14,7 +14,6 @@ use std::io;
 use std::sync::Arc;
 
 use cap_std::fs::Metadata;
-use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 
 use super::refusal::Refusal;
 use super::resolve;
@@ -86,7 +85,7 @@ pub(super) struct Growth {
 
 /// See the room card.
 pub(in crate::engine) struct Journal {
-    root: Arc<Root>,
+    pub(super) root: Arc<Root>,
     has_links: bool,
     touched: Touched,
     space: Space,
@@ -113,11 +112,6 @@ impl Journal {
 
     pub(in crate::engine) fn touched(&self) -> &Touched {
         &self.touched
-    }
-
-    /// The guest's directory, for WASI.
-    pub(super) fn files(&self) -> WasiFilesystemCtx {
-        self.root.files()
     }
 
     /// How many descriptors, streams and the like the guest may hold together.

@@ -61,9 +61,8 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Of a guest that has all that `wasi` gives it, and the journal's directory.
+    /// `wasi` has the directory of the journal.
     pub(super) fn new(mut wasi: WasiP1Ctx, journal: Journal) -> Self {
-        *wasi.ctx().ctx.filesystem() = journal.files();
         // Each open file is a place in this table.
         wasi.ctx().table.set_max_capacity(journal.open_files_max());
         let journal = SharedJournal(Arc::new(Mutex::new(journal)));

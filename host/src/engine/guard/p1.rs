@@ -64,7 +64,11 @@ impl P1Guard {
     }
 
     pub(super) fn held(&self, fd: Fd) -> Result<Held, Error> {
-        Ok(*self.fds.get(&fd.into()).ok_or(Errno::Badf)?)
+        let held = *self.fds.get(&fd.into()).ok_or(Errno::Badf)?;
+        if matches!(held, Held::File { .. }) {
+            self.journal.get().root.note_use();
+        }
+        Ok(held)
     }
 
     /// Refuses a number that the guest did not get from us.

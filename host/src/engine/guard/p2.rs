@@ -113,6 +113,7 @@ fn count_entries(descriptor: &Descriptor, room: usize) -> FsResult<usize> {
 impl preopens::Host for P2Guard<'_> {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Fd, String)>> {
         let directories = preopens::Host::get_directories(&mut self.fs)?;
+        self.journal.get().root.note_use();
         for (fd, _) in &directories {
             self.handles.files.insert(fd.rep(), self.journal.get().open_root());
         }

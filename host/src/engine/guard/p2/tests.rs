@@ -4,6 +4,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi::WasiView as _;
 
 use super::*;
 use crate::engine::DiskAllowance;
@@ -19,9 +20,11 @@ fn guard(place: &tempfile::TempDir) -> (Guard, u32) {
     for n in 0..FILES {
         std::fs::write(place.path().join(format!("{n}")), "").unwrap();
     }
+    let mut wasi = WasiCtxBuilder::new().build_p1();
     let root = Arc::new(Root::new(File::open(place.path()).unwrap().into()).unwrap());
+    *wasi.ctx().ctx.filesystem() = root.files();
     let disk = DiskAllowance { bytes_used: 0, bytes_max: 0, files_used: FILES as u64, files_max: FILES as u64 };
-    let mut guard = Guard::new(WasiCtxBuilder::new().build_p1(), Journal::new(root, false, disk, OPEN_FILES_MAX));
+    let mut guard = Guard::new(wasi, Journal::new(root, false, disk, OPEN_FILES_MAX));
     let root = preopens::Host::get_directories(&mut guard.p2()).unwrap().remove(0).0.rep();
     (guard, root)
 }
