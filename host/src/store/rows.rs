@@ -4,6 +4,7 @@
 //! words, never a panic and never a guess.
 
 use std::cell::Cell;
+use std::cell::OnceCell;
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
@@ -22,14 +23,15 @@ use crate::store::error::StoreError;
 /// A row that a query found. Its columns are asked for by name.
 pub(super) struct Row<'a> {
     found: &'a rusqlite::Row<'a>,
-    /// The column behind the one that was asked for last. Most are asked for in their order,
-    /// and to compare all names for each costs more than the query.
+    /// Asked for once: to ask SQLite for all of them for each column costs more than the query.
+    columns: OnceCell<Vec<&'a str>>,
+    /// The column behind the one that was asked for last. Most are asked for in their order.
     next: Cell<usize>,
 }
 
 impl<'a> Row<'a> {
     pub(super) fn of(found: &'a rusqlite::Row<'a>) -> Self {
-        Self { found, next: Cell::new(0) }
+        Self { found, columns: OnceCell::new(), next: Cell::new(0) }
     }
 
     /// The value in a column.
@@ -48,10 +50,9 @@ impl<'a> Row<'a> {
     }
 
     fn index(&self, column: &str) -> Result<usize, StoreError> {
-        let query = self.found.as_ref();
-        let (first, count) = (self.next.get(), query.column_count());
-        let is_it = |index: &usize| query.column_name(*index).is_ok_and(|name| name == column);
-        let index = (first..count).chain(0..first).find(is_it);
+        let columns = self.columns.get_or_init(|| self.found.as_ref().column_names().collect());
+        let first = self.next.get();
+        let index = (first..columns.len()).chain(0..first).find(|index| columns.get(*index) == Some(&column));
         let index = index.ok_or_else(|| rusqlite::Error::InvalidColumnName(column.to_owned()))?;
         self.next.set(index + 1);
         Ok(index)
