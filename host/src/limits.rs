@@ -243,6 +243,8 @@ pub const LIGHT_BYTES_MAX: u64 = 1 << 20;
 pub const LIGHT_FILES_MAX: u64 = 64;
 /// Working copies that are kept for their sessions' next jobs.
 pub const COPIES_KEPT_MAX: usize = 1_000;
+/// Those of them that stay open: three file handles each.
+pub const COPIES_OPEN_MAX: usize = 64;
 /// Paths of a working copy that are worth mending one by one; beyond, it is made anew.
 pub const COPY_MENDS_MAX: usize = 64;
 /// Empty directories that are kept for jobs outside any session.

@@ -58,12 +58,14 @@ pub(super) fn enqueue(
 ) -> Receipt<()> {
     let (shared, told) = (store.shared(), store.shared());
     let (key, step) = (lease.session.key, lease.tip.step);
+    let kept = Arc::clone(&root);
     store.writer().enqueue_step(
         move |db| write(db, &shared, (key, step), root.fd(), &changes, &end),
         move |committed| match committed {
             Ok(Committed { edited, condemned }) => {
                 let Lease { mut copy, .. } = lease;
                 copy.tree_version = edited.trees.1;
+                copy.root = Arc::into_inner(kept);
                 told.copies.give_back(key, copy, edited.usage);
                 told.collector.collect(condemned);
                 Ok(())

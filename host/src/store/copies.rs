@@ -6,6 +6,7 @@
 //! are never synced and may vanish at any time but while they are on loan.
 
 use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::collections::btree_map::Entry;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,10 +16,12 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use crate::limits::COPIES_KEPT_MAX;
+use crate::limits::COPIES_OPEN_MAX;
 use crate::limits::COPY_MENDS_MAX;
 use crate::model::session::SessionKey;
 use crate::model::session::Usage;
 use crate::model::touched::Places;
+use crate::root::Root;
 use crate::store::error::StoreError;
 use crate::store::janitor::Janitor;
 use crate::store::layout::Layout;
@@ -44,6 +47,8 @@ pub(super) struct Copies {
 #[derive(Default)]
 struct Idle {
     copies: HashMap<SessionKey, (u64, Copy)>,
+    /// Those that were put back last, by when: they stay open.
+    open: VecDeque<(SessionKey, u64)>,
     /// Counts what is put back; the lowest number is the least recently used.
     turns: u64,
 }
@@ -55,6 +60,8 @@ pub(super) struct Copy {
     pub(super) tree_version: i64,
     /// Places at which the copy differs from that version.
     pub(super) mends: Places,
+    /// Still open from the last job, if that was not long ago.
+    pub(super) root: Option<Root>,
 }
 
 impl Copies {
@@ -118,6 +125,10 @@ impl Copies {
         idle.turns += 1;
         let turn = idle.turns;
         idle.copies.insert(key, (turn, copy));
+        idle.open.push_back((key, turn));
+        if idle.open.len() > COPIES_OPEN_MAX {
+            idle.close_oldest();
+        }
         while idle.copies.len() > COPIES_KEPT_MAX {
             idle.drop_oldest(|_, _| true);
         }
@@ -158,6 +169,12 @@ impl Copies {
         true
     }
 
+    /// How many are open.
+    #[cfg(test)]
+    pub(super) fn open_count(&self) -> usize {
+        self.idle().copies.values().filter(|(_, copy)| copy.root.is_some()).count()
+    }
+
     fn idle(&self) -> MutexGuard<'_, Idle> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -176,6 +193,15 @@ impl Copy {
 }
 
 impl Idle {
+    /// Closes the copy that was put back first of those that are open, unless it was
+    /// lent since then.
+    fn close_oldest(&mut self) {
+        let Some((key, turn)) = self.open.pop_front() else { return };
+        if let Some((_, copy)) = self.copies.get_mut(&key).filter(|(at, _)| *at == turn) {
+            copy.root = None;
+        }
+    }
+
     /// Drops the least recently used copy of those that `may_go`, by when it was
     /// given back; says whether there was one.
     fn drop_oldest(&mut self, may_go: impl Fn(u64, &Copy) -> bool) -> bool {

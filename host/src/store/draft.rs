@@ -142,14 +142,13 @@ fn begin_in(
     store: &Store,
     session: Session,
     tip: Tip,
-    (copy, root): (Copy, OwnedFd),
+    (copy, root): (Copy, Root),
 ) -> Result<Draft, StoreError> {
-    let root = Arc::new(Root::new(root).map_err(StoreError::io("open a working copy for a guest"))?);
     let params = Arc::new(params::load(db, session.key, View::Tip)?);
     let has_links = nodes::has_links(db, session.key)?;
     let room = store.inner.shared.quotas.room(db, &session.owner.tenant)?;
     let work = Work::Session(Box::new(Lease { session, tip, copy, has_links, room }));
-    Ok(Draft { store: store.clone(), params, root, work })
+    Ok(Draft { store: store.clone(), params, root: Arc::new(root), work })
 }
 
 impl Draft {
@@ -216,7 +215,7 @@ impl Draft {
             Work::Session(_) => return Err(StoreError::Broken("a job in a session adopted another".to_owned())),
         };
         let (session, tip) = store.read(move |db| tip::active(db, key)).await?;
-        let copy = Copy { dir, tree_version: tip.tree_version, mends: Places::new() };
+        let copy = Copy { dir, tree_version: tip.tree_version, mends: Places::new(), root: None };
         // No guest begins in it any more, so it needs no room.
         let work = Work::Session(Box::new(Lease { session, tip, copy, has_links: true, room: 0 }));
         Ok(Draft { store, params, root, work })

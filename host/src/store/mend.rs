@@ -20,6 +20,7 @@ use crate::model::session::SessionKey;
 use crate::model::touched::Extent;
 use crate::model::touched::Pieces;
 use crate::model::touched::Places;
+use crate::root::Root;
 use crate::store::chunks;
 use crate::store::chunks::Bytes;
 use crate::store::copies::Copies;
@@ -35,10 +36,13 @@ use crate::store::tree;
 const CONTEXT: &str = "write a working copy";
 
 /// A session's working copy, if there is one that is as it should be.
-pub(super) fn current(copies: &Copies, session: SessionKey, tip: &Tip) -> Option<(Copy, OwnedFd)> {
-    let copy = copies.take_current(session, tip.tree_version)?;
-    match copy.dir.open() {
-        Ok(open) => Some((copy, open)),
+pub(super) fn current(copies: &Copies, session: SessionKey, tip: &Tip) -> Option<(Copy, Root)> {
+    let mut copy = copies.take_current(session, tip.tree_version)?;
+    if let Some(root) = copy.root.take() {
+        return Some((copy, root));
+    }
+    match copy.dir.open().and_then(Root::new) {
+        Ok(root) => Some((copy, root)),
         Err(error) => {
             tracing::warn!(%error, "a working copy is made anew");
             None
@@ -52,10 +56,11 @@ pub(super) fn bring_up(
     copies: &Copies,
     session: SessionKey,
     tip: &Tip,
-) -> Result<(Copy, OwnedFd), StoreError> {
+) -> Result<(Copy, Root), StoreError> {
+    let ready = |open| Root::new(open).map_err(StoreError::io("open a working copy for a guest"));
     if let Some(mut copy) = copies.take(session).filter(|copy| copy.tree_version == tip.tree_version) {
         match mend(db, session, &mut copy) {
-            Ok(open) => return Ok((copy, open)),
+            Ok(open) => return Ok((copy, ready(open)?)),
             // Anything may have happened to it; the truth is elsewhere.
             Err(error) => tracing::warn!(%error, "a working copy is made anew"),
         }
@@ -70,7 +75,7 @@ pub(super) fn bring_up(
         }
         filled => filled.map(|()| (dir, open))?,
     };
-    Ok((Copy { dir, tree_version: tip.tree_version, mends: Places::new() }, open))
+    Ok((Copy { dir, tree_version: tip.tree_version, mends: Places::new(), root: None }, ready(open)?))
 }
 
 /// Writes all of a session into an empty directory.

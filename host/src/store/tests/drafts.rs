@@ -1,6 +1,7 @@
 //! Drafts: everything of a job that ended well, nothing of any other.
 
 use super::*;
+use crate::limits::COPIES_OPEN_MAX;
 
 /// A file that is too large to be held in memory for a commit.
 fn big() -> Vec<u8> {
@@ -53,6 +54,24 @@ async fn r22_what_a_job_wrote_is_kept_with_its_outcome() {
     assert_eq!(tree_of(&dir), MUCH);
     assert_eq!(dir.read("a/b/big.bin").unwrap(), big());
     assert_eq!(dir.read_link("link").unwrap().to_str(), Some("a/one.txt"));
+}
+
+#[tokio::test]
+async fn copies_that_were_put_back_last_stay_open_and_others_are_opened_again() {
+    let kit = Kit::new().await;
+    let mut keys = Vec::new();
+    for n in 0..COPIES_OPEN_MAX + 2 {
+        let key = kit.session(&format!("s{n}")).await.key;
+        kit.job(key, &format!("j{n}"), &["f"], |dir| dir.write("f", n.to_string()).unwrap()).await;
+        keys.push(key);
+    }
+    let copies = &kit.store.inner.shared.copies;
+    assert_eq!(copies.open_count(), COPIES_OPEN_MAX);
+    for (n, key) in keys.iter().enumerate().rev() {
+        let draft = kit.begin(*key).await;
+        assert_eq!(draft.root().dir().read("f").unwrap(), n.to_string().as_bytes());
+    }
+    assert_eq!(copies.open_count(), 0, "each is lent, and was dropped");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::caller::Scope;
+use crate::model::job::Job;
 use crate::model::job::JobState;
 use crate::model::job::NamedSession;
 use crate::model::module::ModuleState;
@@ -137,6 +138,30 @@ async fn r2_a_job_id_is_one_request() {
     // Another principal's ids are their own.
     let theirs = NewJob { owner: owner("bob"), ..kit.new_job("j") };
     assert!(matches!(kit.store.accept(theirs).await.unwrap(), Accepted::New(_)));
+}
+
+#[tokio::test]
+async fn r26b_a_job_recorded_behind_its_answer_reads_like_one_that_was_accepted() {
+    let kit = Kit::new().await;
+    let ends = [Outcome::Succeeded, Outcome::exited(3), Outcome::Cancelled { detail: "enough".to_owned() }];
+    for (n, outcome) in ends.into_iter().enumerate() {
+        let [accepted, behind] = ["accepted", "behind"].map(|how| format!("{how}-{n}"));
+        let ending = ending(outcome);
+        let seq = kit.accept(&accepted).await;
+        kit.store.claim(seq, false, now()).await.unwrap();
+        kit.store.end(seq, 1, ending.clone()).await.unwrap();
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let tell = move |recorded: Result<(), &StoreError>| tell.send(recorded.is_ok()).unwrap();
+        kit.store.record(kit.new_job(&behind), Some(now()), ending, tell);
+        assert!(told.await.unwrap());
+
+        let accepted = kit.store.job(&owner("ann"), &accepted.parse().unwrap()).await.unwrap().unwrap();
+        let behind = kit.store.job(&owner("ann"), &behind.parse().unwrap()).await.unwrap().unwrap();
+        let printed = kit.store.printed(behind.seq, Stream::Stdout).await.unwrap();
+        assert_eq!(printed, kit.store.printed(accepted.seq, Stream::Stdout).await.unwrap());
+        let alike = Job { seq: accepted.seq, id: accepted.id.clone(), labels: accepted.labels.clone(), ..behind };
+        assert_eq!(alike, accepted);
+    }
 }
 
 #[tokio::test]
