@@ -1,44 +1,35 @@
 //! The directory that a guest sees as `/`, on its way from the store, which lends it,
 //! to the engine, whose guests work in it.
 //!
-//! Promise: a root is opened once, however many guests see it one after the other; it
-//! leads to the directory that was handed in and to nothing else.
+//! Promise: a root leads to the directory that was handed in and to nothing else, and
+//! whatever it takes to see it as guests do is done once, however many of them come
+//! one after the other.
 //!
 //! Not here: what lies in it (`store`), and what a guest may do there (`engine::guard`).
 
+use std::any::Any;
 use std::io;
-use std::os::fd::AsRawFd as _;
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
 use cap_std::fs::Dir;
-use wasmtime_wasi::FsPerms;
-use wasmtime_wasi::WasiCtxBuilder;
-use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 
 /// An open directory.
 pub struct Root {
     fd: OwnedFd,
     dir: Dir,
-    files: WasiFilesystemCtx,
+    /// The engine's, which alone knows what it is.
+    view: OnceLock<Box<dyn Any + Send + Sync>>,
     used: AtomicBool,
 }
 
 impl Root {
-    /// Makes it ready for guests.
+    /// Of an open directory.
     pub fn new(fd: OwnedFd) -> io::Result<Self> {
-        let mut wasi = WasiCtxBuilder::new();
-        // File operations happen in place on the guest's thread, which has nothing else to do, or
-        // little (`engine::brief`): faster, and none can be under way after the guest is gone. Before
-        // the directory, which keeps it.
-        wasi.allow_blocking_current_thread(true);
-        // The builder takes a name only; this one leads to the open directory and nowhere else.
-        let by_handle = format!("/proc/self/fd/{}", fd.as_raw_fd());
-        wasi.preopened_dir(by_handle, "/", FsPerms::ReadWrite).map_err(io::Error::other)?;
-        let files = wasi.build().filesystem().clone();
         let dir = Dir::from_std_file(fd.try_clone()?.into());
-        Ok(Self { fd, dir, files, used: AtomicBool::new(false) })
+        Ok(Self { fd, dir, view: OnceLock::new(), used: AtomicBool::new(false) })
     }
 
     /// The directory itself.
@@ -51,9 +42,17 @@ impl Root {
         &self.dir
     }
 
-    /// The same, as a guest gets it.
-    pub fn files(&self) -> WasiFilesystemCtx {
-        self.files.clone()
+    /// The same, as guests see it: what `open` gave the first time.
+    pub fn view<T, E>(&self, open: impl FnOnce(&OwnedFd) -> Result<T, E>) -> Result<T, E>
+    where
+        T: Any + Clone + Send + Sync,
+    {
+        if let Some(view) = self.view.get().and_then(|view| view.downcast_ref::<T>()) {
+            return Ok(view.clone());
+        }
+        let view = open(&self.fd)?;
+        self.view.get_or_init(|| Box::new(view.clone()));
+        Ok(view)
     }
 
     /// Notes that a guest has asked for something here. Most that are outside any session

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// Bottom step first. Rooms on one step are strangers to each other; the porch
 /// (the last step) wires the rooms and may use everything.
 const STAIRS: &[&[&str]] = &[
-    &["ids", "limits", "clock", "confinement", "feed", "sync"],
+    &["ids", "limits", "clock", "root", "confinement", "feed", "sync"],
     &["model"],
     &["queue", "engine", "store"],
     &["service"],

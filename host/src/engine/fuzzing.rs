@@ -85,7 +85,7 @@ fn calling_all(
     linker: &wasmtime::Linker<state::JobState>,
 ) -> wasmtime::Result<(String, Vec<Function>)> {
     let room = Room::new();
-    let mut store = Store::new(engine, state::JobState::new(room.order(), Instant::now(), &house(), Arc::default()));
+    let mut store = Store::new(engine, state::JobState::new(room.order(), Instant::now(), &house(), Arc::default())?);
     let linked: Vec<_> = linker.iter(&mut store).map(|(module, name, what)| (module, name, what.into_func())).collect();
     let mut linked: Vec<_> =
         linked.into_iter().filter_map(|(module, name, what)| Some((module, name, what?.ty(&store)))).collect();
@@ -198,7 +198,7 @@ pub fn imports(bytes: &[u8]) {
     let before = tree(&room.work());
     let seated = Arc::<Seated>::default();
     seated.now();
-    let state = state::JobState::new(room.order(), Instant::now(), &house(), seated);
+    let state = state::JobState::new(room.order(), Instant::now(), &house(), seated).expect("the directory is there");
     let mut store = Store::new(&caller.engine, state);
     store.limiter_async(|state| state.meter());
     store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);

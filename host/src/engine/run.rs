@@ -49,7 +49,14 @@ pub(super) async fn run(
         Err(error) => return not_loaded(&order, &error),
     };
     let (limits, live, stop) = (order.limits, order.live.clone(), order.stop.clone());
-    let state = JobState::new(order, begin, house, stay.seated.clone());
+    let (job, state) = (order.job.clone(), JobState::new(order, begin, house, stay.seated.clone()));
+    let state = match state {
+        Ok(state) => state,
+        Err(error) => {
+            tracing::error!(%job, %error, "the directory of a job cannot be opened");
+            return Ran::not_begun(&live, "the server could not open the job's directory");
+        }
+    };
     let mut store = store(&loaded, state, stay.cpu.clone());
     let end = watched(guest(&loaded, &mut store), limits, &stop, right, &stay.seated).await;
     // The guest's files are closed with the store, before anybody looks at the directory.

@@ -3,12 +3,15 @@
 //! Promise: arguments, environment and streams are what the job was given; the
 //! host's own are nowhere in here.
 
+use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::time::Instant;
 
+use wasmtime_wasi::FsPerms;
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::WasiCtxView;
 use wasmtime_wasi::WasiView;
+use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 
 use super::brief::Seated;
@@ -28,6 +31,7 @@ use super::stdio::Stdout;
 use crate::limits::HOSTCALL_BYTES_MAX;
 use crate::model::params::ParamChanges;
 use crate::model::touched::Touched;
+use crate::root::Root;
 
 /// The state of one guest.
 pub(super) struct JobState {
@@ -55,7 +59,12 @@ pub(super) struct House {
 
 impl JobState {
     /// For a run that began at `begin`, on a server whose guests share that.
-    pub(super) fn new(mut order: RunOrder, begin: Instant, house: &House, seated: Arc<Seated>) -> Self {
+    pub(super) fn new(
+        mut order: RunOrder,
+        begin: Instant,
+        house: &House,
+        seated: Arc<Seated>,
+    ) -> wasmtime::Result<Self> {
         let stdin = std::mem::replace(&mut order.stdin, Stdin::Bytes(Vec::new()));
         let mut wasi = WasiCtxBuilder::new();
         wasi.arg(&order.module_name).args(&order.inputs.args);
@@ -71,7 +80,7 @@ impl JobState {
         wasi.stderr(Printer(order.live.stderr.clone()));
         wasi.max_random_size(HOSTCALL_BYTES_MAX as u64);
         let mut wasi = wasi.build_p1();
-        *wasi.ctx().ctx.filesystem() = order.root.files();
+        *wasi.ctx().ctx.filesystem() = files_in(&order.root)?;
         let shared = Shared { with_tenant: order.tenant_memory.clone(), with_all: house.memory.clone() };
         let meter = Meter::new(order.limits.memory_bytes, shared, seated);
         let deadline = begin + order.limits.wall;
@@ -85,7 +94,7 @@ impl JobState {
             deadline,
         };
         let host = JobHost::new(about, order.live, order.desk, guard.journal());
-        Self { guard, host, meter }
+        Ok(Self { guard, host, meter })
     }
 
     pub(super) fn guard(&mut self) -> &mut Guard {
@@ -113,6 +122,20 @@ impl WasiView for JobState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         self.guard.ctx()
     }
+}
+
+/// A directory as WASI has it.
+pub(super) fn files_in(root: &Root) -> wasmtime::Result<WasiFilesystemCtx> {
+    root.view(|fd| {
+        let mut wasi = WasiCtxBuilder::new();
+        // File operations happen in place on the guest's thread, which has nothing else to do, or
+        // little (`brief`): faster, and none can be under way after the guest is gone. Before the
+        // directory, which keeps it.
+        wasi.allow_blocking_current_thread(true);
+        // The builder takes a name only; this one leads to the open directory and nowhere else.
+        wasi.preopened_dir(format!("/proc/self/fd/{}", fd.as_raw_fd()), "/", FsPerms::ReadWrite)?;
+        Ok(wasi.build().filesystem().clone())
+    })
 }
 
 /// The whole environment of a guest. What we set wins over the caller's.

@@ -57,7 +57,7 @@ pub(super) fn bring_up(
     session: SessionKey,
     tip: &Tip,
 ) -> Result<(Copy, Root), StoreError> {
-    let ready = |open| Root::new(open).map_err(StoreError::io("open a working copy for a guest"));
+    let ready = |open| Root::new(open).map_err(StoreError::io(CONTEXT));
     if let Some(mut copy) = copies.take(session).filter(|copy| copy.tree_version == tip.tree_version) {
         match mend(db, session, &mut copy) {
             Ok(open) => return Ok((copy, ready(open)?)),

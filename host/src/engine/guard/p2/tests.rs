@@ -10,6 +10,7 @@ use super::*;
 use crate::engine::DiskAllowance;
 use crate::engine::guard::Guard;
 use crate::engine::guard::Journal;
+use crate::engine::state::files_in;
 use crate::limits::OPEN_FILES_MAX;
 use crate::root::Root;
 
@@ -22,7 +23,7 @@ fn guard(place: &tempfile::TempDir) -> (Guard, u32) {
     }
     let mut wasi = WasiCtxBuilder::new().build_p1();
     let root = Arc::new(Root::new(File::open(place.path()).unwrap().into()).unwrap());
-    *wasi.ctx().ctx.filesystem() = root.files();
+    *wasi.ctx().ctx.filesystem() = files_in(&root).unwrap();
     let disk = DiskAllowance { bytes_used: 0, bytes_max: 0, files_used: FILES as u64, files_max: FILES as u64 };
     let mut guard = Guard::new(wasi, Journal::new(root, false, disk, OPEN_FILES_MAX));
     let root = preopens::Host::get_directories(&mut guard.p2()).unwrap().remove(0).0.rep();
