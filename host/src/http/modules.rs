@@ -71,7 +71,7 @@ impl From<ModuleVersion> for ModuleView {
                 ModuleKind::Core => "core",
                 ModuleKind::Component => "component",
             },
-            imports: version.imports,
+            imports: version.imports.to_vec(),
             created_at: rfc3339(version.created_at),
             created_by: version.created_by.to_string(),
         }

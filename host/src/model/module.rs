@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::ids::BadName;
@@ -41,7 +42,7 @@ pub struct ModuleVersion {
     pub kind: ModuleKind,
     /// What it imports, as `module.name` for a core module and as the
     /// interface's name for a component; sorted.
-    pub imports: Vec<String>,
+    pub imports: Arc<[String]>,
     pub created_at: Timestamp,
     pub created_by: PrincipalId,
 }

@@ -308,7 +308,12 @@ impl Drop for Listed {
         lock(&self.jobs.by_key).remove(&self.job.key);
         self.job.count_out();
         self.job.live.close();
-        self.job.ended.send_replace(true);
+        let ended = &self.job.ended;
+        ended.send_if_modified(|now| {
+            *now = true;
+            // Who begins to listen after this sees it at once.
+            ended.receiver_count() > 0
+        });
     }
 }
 

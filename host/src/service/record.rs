@@ -111,7 +111,7 @@ impl AllUnrecorded {
 
     pub(super) fn leave(&self, job: &Unrecorded) {
         self.jobs().remove(&(job.new.owner.clone(), job.new.id.clone()));
-        job.stage.send_replace(Stage::Left);
+        job.go_on(Stage::Left);
     }
 
     fn jobs(&self) -> MutexGuard<'_, HashMap<(Owner, JobId), Arc<Unrecorded>>> {
@@ -123,6 +123,17 @@ impl AllUnrecorded {
 impl Unrecorded {
     pub(super) fn seq(&self) -> JobSeq {
         self.seq
+    }
+
+    /// Enters a stage; gives the one before it.
+    fn go_on(&self, stage: Stage) -> Stage {
+        let mut before = stage;
+        self.stage.send_if_modified(|now| {
+            before = std::mem::replace(now, stage);
+            // Hardly ever does anybody listen. Who begins to after this sees the new one.
+            self.stage.receiver_count() > 0
+        });
+        before
     }
 
     fn as_it_is(&self, started_at: Option<Timestamp>) -> Job {
@@ -148,7 +159,7 @@ impl Service {
                 }
             },
             Record::Behind(job) => {
-                job.stage.send_replace(Stage::Started(now));
+                job.go_on(Stage::Started(now));
                 Ok(1)
             }
         }
@@ -183,7 +194,7 @@ impl Service {
             self.inner.unrecorded.leave(&job);
             return Ok(());
         }
-        let started_at = match job.stage.send_replace(Stage::Over) {
+        let started_at = match job.go_on(Stage::Over) {
             Stage::Started(at) => Some(at),
             Stage::Waiting | Stage::Over | Stage::Left => None,
         };

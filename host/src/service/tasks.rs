@@ -16,7 +16,8 @@ impl Service {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
-        self.inner.tasks.spawn(late(work))
+        // In a box, since a runtime moves a task that it begins and ends; a walk has some 10 KB.
+        self.inner.tasks.spawn(Box::pin(late(work)))
     }
 }
 

@@ -302,7 +302,7 @@ fn insert(db: &Connection, new: NewVersion) -> Result<ModuleVersion, StoreError>
         size_bytes: new.size_bytes,
         state: ModuleState::Compiling,
         kind: new.kind,
-        imports: new.imports,
+        imports: new.imports.into(),
         created_at: new.now,
         created_by: new.created_by,
     })
@@ -332,7 +332,7 @@ pub(super) fn kind(row: &Row<'_>) -> Result<ModuleKind, StoreError> {
 /// A row of `module_version`.
 pub(super) fn module_version(row: &Row<'_>) -> Result<ModuleVersion, StoreError> {
     let imports: String = row.get("imports")?;
-    let imports = serde_json::from_str(&imports).map_err(|error| StoreError::Broken(error.to_string()))?;
+    let imports: Vec<String> = serde_json::from_str(&imports).map_err(|error| StoreError::Broken(error.to_string()))?;
     let state: String = row.get("state")?;
     let state = match state.as_str() {
         "compiling" => ModuleState::Compiling,
@@ -347,7 +347,7 @@ pub(super) fn module_version(row: &Row<'_>) -> Result<ModuleVersion, StoreError>
         size_bytes: rows::number(row, "size_bytes")?,
         state,
         kind: kind(row)?,
-        imports,
+        imports: imports.into(),
         created_at: rows::moment(row, "created_at")?,
         created_by: rows::parsed(row, "created_by")?,
     })

@@ -278,9 +278,12 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
     db.set_prepared_statement_cache_capacity(128);
     keep_plans(&db)?;
     keep_log(&db)?;
-    // The log is carried over by `checkpoint`, away from whoever waits for a commit.
+    // The log is carried over by `checkpoint`, away from whoever waits for a commit. A full
+    // group of jobs, whose ids lie anywhere in their index, changes more pages than the 2 MiB
+    // that SQLite keeps by itself; what does not fit is written and read again before its end.
     db.execute_batch(
-        "PRAGMA synchronous = FULL;
+        "PRAGMA cache_size = -8192;
+         PRAGMA synchronous = FULL;
          PRAGMA wal_autocheckpoint = 0;
          PRAGMA journal_size_limit = 67108864;
          PRAGMA foreign_keys = ON;
