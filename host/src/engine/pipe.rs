@@ -125,6 +125,11 @@ impl Pipe {
         });
     }
 
+    /// Whether nothing is there to be read now, but perhaps the end.
+    pub fn is_empty(&self) -> bool {
+        self.state().held.is_empty()
+    }
+
     /// Whether nobody reads any more.
     pub fn is_abandoned(&self) -> bool {
         self.state().reader_gone

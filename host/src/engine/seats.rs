@@ -27,6 +27,7 @@ use super::order::RunOrder;
 use super::run;
 use super::run::Stay;
 use super::state::House;
+use crate::model::job::Spent;
 
 /// How much the kernel prefers every other thread of the server: with guests at
 /// this nice value a plain request waits 1 to 2 ms while all slots are used.
@@ -140,7 +141,11 @@ impl Work {
 async fn first_stretch(run: &mut Run, stay: &Stay, on_seat: bool) -> (Poll<Ran>, Stretch) {
     stay.cpu.come();
     let ran = futures_util::poll!(run);
-    let stretch = Stretch { cpu: stay.cpu.spent(), ended: ran.is_ready(), on_seat };
+    let cpu = match &ran {
+        Poll::Ready(ran) => ran.spent.cpu,
+        Poll::Pending => stay.cpu.spent(),
+    };
+    let stretch = Stretch { cpu, ended: ran.is_ready(), on_seat };
     (ran, stretch)
 }
 
@@ -156,7 +161,8 @@ async fn carry_out(
     let ran = AssertUnwindSafe(run::run(&cache, order, &mut *right, &house, &stay)).catch_unwind().await;
     let ran = ran.unwrap_or_else(|panic| {
         tracing::error!(%job, panic = panic_text(&*panic), "the engine panicked in a run");
-        Ran::broken(&live)
+        let spent = Spent { cpu: stay.cpu.spent(), ..Spent::default() };
+        Ran { spent, ..Ran::broken(&live) }
     });
     live.close();
     drop(right);

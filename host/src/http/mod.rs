@@ -73,14 +73,14 @@ pub fn router(service: Service) -> Router {
     let no_query = middleware::from_fn_with_state(service.clone(), wire::no_query);
     let v1 = asked().merge(plain().layer(no_query)).layer(middleware::from_fn(pace::keep_sending));
     // Its body is a job's stdin, which may be silent for as long as the job runs.
-    let v1 = v1.route("/run/{module}", post(run::run));
+    let v1 = v1.route("/v1/run/{module}", post(run::run));
     let for_anybody = Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/problems/{code}", get(problem::page))
         .layer(middleware::from_fn(wire::no_query_of_anybody));
     Router::new()
-        .nest("/v1", v1)
+        .merge(v1)
         .merge(for_anybody)
         .fallback(unknown_address)
         .method_not_allowed_fallback(unknown_method)
@@ -91,48 +91,48 @@ pub fn router(service: Service) -> Router {
 /// What can be asked something in its query string.
 fn asked() -> Router<Service> {
     Router::new()
-        .route("/modules", get(modules::list))
-        .route("/modules/{name}/versions", get(modules::versions))
-        .route("/sessions", get(sessions::list))
-        .route("/sessions/{id}", get(sessions::show).delete(sessions::drop))
-        .route("/sessions/{id}/params", get(params::list))
-        .route("/sessions/{id}/params/{name}", get(params::show))
-        .route("/sessions/{id}/files", get(files::list))
-        .route("/sessions/{id}/files/{*path}", get(files::read).delete(files::delete))
-        .route("/sessions/{id}/commits", get(history::list))
-        .route("/jobs", get(jobs::list))
-        .route("/jobs/{id}/stdout", get(output::stdout))
-        .route("/jobs/{id}/stderr", get(output::stderr))
-        .route("/admin/tenants", get(admin::tenants))
+        .route("/v1/modules", get(modules::list))
+        .route("/v1/modules/{name}/versions", get(modules::versions))
+        .route("/v1/sessions", get(sessions::list))
+        .route("/v1/sessions/{id}", get(sessions::show).delete(sessions::drop))
+        .route("/v1/sessions/{id}/params", get(params::list))
+        .route("/v1/sessions/{id}/params/{name}", get(params::show))
+        .route("/v1/sessions/{id}/files", get(files::list))
+        .route("/v1/sessions/{id}/files/{*path}", get(files::read).delete(files::delete))
+        .route("/v1/sessions/{id}/commits", get(history::list))
+        .route("/v1/jobs", get(jobs::list))
+        .route("/v1/jobs/{id}/stdout", get(output::stdout))
+        .route("/v1/jobs/{id}/stderr", get(output::stderr))
+        .route("/v1/admin/tenants", get(admin::tenants))
 }
 
 /// What takes no query string.
 fn plain() -> Router<Service> {
     Router::new()
-        .route("/modules/{name}", put(modules::upload).get(modules::show).delete(modules::delete))
-        .route("/modules/{name}/versions/{number}", delete(modules::delete_version))
-        .route("/modules/{name}/content", get(modules::content))
-        .route("/sessions", post(sessions::create))
-        .route("/sessions/{id}", patch(sessions::change))
-        .route("/sessions/{id}/params", patch(params::merge))
-        .route("/sessions/{id}/params/{name}", put(params::set).delete(params::remove))
-        .route("/sessions/{id}/files/{*path}", put(files::write))
-        .route("/sessions/{id}/commits/{number}", get(history::show))
-        .route("/sessions/{id}/commits/{number}/files/{*path}", get(history::file))
-        .route("/sessions/{id}/revert", post(history::revert))
-        .route("/sessions/{id}/commit", post(history::commit))
-        .route("/sessions/{id}/rollback", post(history::roll_back))
-        .route("/jobs", post(jobs::submit))
-        .route("/jobs/{id}", get(jobs::show))
-        .route("/jobs/{id}/cancel", post(jobs::cancel))
-        .route("/admin/tenants", post(admin::create_tenant))
-        .route("/admin/tenants/{tenant}", get(admin::tenant).delete(admin::delete_tenant))
+        .route("/v1/modules/{name}", put(modules::upload).get(modules::show).delete(modules::delete))
+        .route("/v1/modules/{name}/versions/{number}", delete(modules::delete_version))
+        .route("/v1/modules/{name}/content", get(modules::content))
+        .route("/v1/sessions", post(sessions::create))
+        .route("/v1/sessions/{id}", patch(sessions::change))
+        .route("/v1/sessions/{id}/params", patch(params::merge))
+        .route("/v1/sessions/{id}/params/{name}", put(params::set).delete(params::remove))
+        .route("/v1/sessions/{id}/files/{*path}", put(files::write))
+        .route("/v1/sessions/{id}/commits/{number}", get(history::show))
+        .route("/v1/sessions/{id}/commits/{number}/files/{*path}", get(history::file))
+        .route("/v1/sessions/{id}/revert", post(history::revert))
+        .route("/v1/sessions/{id}/commit", post(history::commit))
+        .route("/v1/sessions/{id}/rollback", post(history::roll_back))
+        .route("/v1/jobs", post(jobs::submit))
+        .route("/v1/jobs/{id}", get(jobs::show))
+        .route("/v1/jobs/{id}/cancel", post(jobs::cancel))
+        .route("/v1/admin/tenants", post(admin::create_tenant))
+        .route("/v1/admin/tenants/{tenant}", get(admin::tenant).delete(admin::delete_tenant))
         .route(
-            "/admin/tenants/{tenant}/quota",
+            "/v1/admin/tenants/{tenant}/quota",
             get(quotas::show).put(quotas::replace).patch(quotas::change).delete(quotas::reset),
         )
-        .route("/admin/tenants/{tenant}/keys", post(admin::create_key).get(admin::keys))
-        .route("/admin/tenants/{tenant}/keys/{id}", delete(admin::delete_key))
+        .route("/v1/admin/tenants/{tenant}/keys", post(admin::create_key).get(admin::keys))
+        .route("/v1/admin/tenants/{tenant}/keys/{id}", delete(admin::delete_key))
 }
 
 /// The process answers.

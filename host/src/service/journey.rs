@@ -133,7 +133,10 @@ impl Service {
         }
         if let Some(client) = &client {
             client.tell(ended.ok());
-            self.until_read(client).await;
+            // Of an answer that keeps no session busy, the end alone needs nobody here.
+            if turn.is_some() || !client.has_taken_all() {
+                self.until_read(client).await;
+            }
         }
         drop(turn);
     }

@@ -102,6 +102,11 @@ impl Client {
         self.close();
     }
 
+    /// Whether the client has read all that the guest printed, if not yet the end.
+    pub(super) fn has_taken_all(&self) -> bool {
+        self.stdout.is_empty()
+    }
+
     /// Waits until the client has read the answer to its end, has gone, or has
     /// not read for as long as `patience`.
     pub(super) async fn has_read(&self, patience: Duration) {
