@@ -19,7 +19,7 @@ pub(super) fn blob(row: &Row<'_>) -> Result<(Option<i64>, u64), StoreError> {
 pub(super) fn release(db: &Connection, blob: Option<i64>) -> Result<(), StoreError> {
     let Some(blob) = blob else { return Ok(()) };
     let one_less = "UPDATE shared_blob SET chunks = chunks - 1 WHERE blob = ?1 RETURNING chunks";
-    let left: Option<i64> = rows::one(db, one_less, [blob], |row| Ok(row.get("chunks")?))?;
+    let left: Option<i64> = rows::one(db, one_less, [blob], |row| row.get("chunks"))?;
     match left {
         Some(2..) => Ok(()),
         Some(_) => rows::change(db, "DELETE FROM shared_blob WHERE blob = ?1", [blob]).map(|_| ()),

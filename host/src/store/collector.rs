@@ -65,7 +65,7 @@ impl Collector {
             return Ok(None);
         }
         let delete = "DELETE FROM artefact WHERE digest = ?1 RETURNING fingerprint";
-        let fingerprints: Vec<String> = rows::all(db, delete, key, |row| Ok(row.get("fingerprint")?))?;
+        let fingerprints: Vec<String> = rows::all(db, delete, key, |row| row.get("fingerprint"))?;
         let artefacts = fingerprints.iter().map(|fingerprint| self.layout.artefact(&digest, fingerprint));
         let files = artefacts.chain([self.layout.wasm(&digest)]).collect();
         let mut fates = self.fates();

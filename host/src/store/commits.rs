@@ -104,7 +104,7 @@ fn row_bytes(db: &Connection, key: SessionKey, number: u64) -> Result<i64, Store
     if number == 0 {
         return Ok(0);
     }
-    let sum = rows::one(db, ROW_BYTES, params![key.0, rows::stored(number)], |row| Ok(row.get("bytes")?))?;
+    let sum = rows::one(db, ROW_BYTES, params![key.0, rows::stored(number)], |row| row.get("bytes"))?;
     Ok(sum.unwrap_or(0))
 }
 

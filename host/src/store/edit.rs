@@ -118,7 +118,7 @@ impl<'db> Edit<'db> {
     fn param(&mut self, name: &str, value: Option<&str>) -> Result<(), StoreError> {
         let key = params![self.key(), name];
         let now = "SELECT value FROM param WHERE session = ?1 AND name = ?2 AND until = 0";
-        let now: Option<String> = rows::one(self.db, now, key, |row| Ok(row.get("value")?))?;
+        let now: Option<String> = rows::one(self.db, now, key, |row| row.get("value"))?;
         if now.as_deref() == value {
             return Ok(());
         }

@@ -107,5 +107,5 @@ fn shape(db: &Connection) -> Result<BTreeSet<String>, StoreError> {
                   UNION ALL
                   SELECT type || ' ' || name || coalesce(': ' || iif(type = 'table', NULL, sql), '') FROM sqlite_master
                   WHERE name NOT LIKE 'sqlite_stat%'";
-    Ok(rows::all(db, things, [], |row| Ok(row.get("what")?))?.into_iter().collect())
+    Ok(rows::all(db, things, [], |row| row.get("what"))?.into_iter().collect())
 }

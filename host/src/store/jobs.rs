@@ -198,7 +198,7 @@ impl Store {
             Stream::Stderr => "stderr",
         };
         let find = "SELECT bytes FROM job_output WHERE job = ?1 AND stream = ?2";
-        let bytes = self.read(move |db| rows::one(db, find, params![seq.0, word], |row| Ok(row.get("bytes")?)));
+        let bytes = self.read(move |db| rows::one(db, find, params![seq.0, word], |row| row.get("bytes")));
         Ok(bytes.await?.unwrap_or_default())
     }
 }

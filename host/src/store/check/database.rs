@@ -111,7 +111,7 @@ fn place(db: &Connection, session: i64, file: i64) -> Result<String, StoreError>
          WHERE session = ?1 AND file = ?2 ORDER BY until > 0, until DESC",
         rules::SESSION
     );
-    let place = rows::one(db, &find, [session, file], |row| Ok(row.get("place")?))?;
+    let place = rows::one(db, &find, [session, file], |row| row.get("place"))?;
     Ok(place.unwrap_or_else(|| format!("file {file} in session {session}")))
 }
 
@@ -133,7 +133,7 @@ fn shares(db: &Connection, faults: &mut Faults) -> Result<(), StoreError> {
 
 fn rule(db: &Connection, sql: &str, sentence: &str, faults: &mut Faults) -> Result<(), StoreError> {
     let sql = sql.replace("{session}", rules::SESSION).replace("{piece}", &CHUNK_BYTES.to_string());
-    for what in rows::all(db, &sql, [], |row| Ok(row.get::<String>("what")?))? {
+    for what in rows::all(db, &sql, [], |row| row.get::<String>("what"))? {
         faults.add(format!("{what}: {sentence}"));
     }
     Ok(())

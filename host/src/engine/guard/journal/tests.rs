@@ -50,7 +50,7 @@ impl Guest {
 
     fn rename(&mut self, from: &str, to: &str) -> Result<(), Refusal> {
         let renaming = self.journal.before_rename(self.root, from, self.root, to)?;
-        self.journal.root.dir().rename(from, &self.journal.root.dir(), to).unwrap();
+        self.journal.root.dir().rename(from, self.journal.root.dir(), to).unwrap();
         self.journal.renamed(renaming);
         Ok(())
     }
