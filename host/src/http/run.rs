@@ -167,7 +167,7 @@ async fn discard(mut body: Body) {
     }
 }
 
-/// Room for all headers of an answer, which would be made three times otherwise.
+/// Room for all headers of an answer, whose map would grow under them otherwise.
 const ANSWER_HEADERS: usize = 12;
 
 /// The answer of a job that has printed something, or succeeded in silence.

@@ -16,7 +16,7 @@ impl Service {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
-        // In a box, since a runtime moves a task that it begins and ends; a walk has some 10 KB.
+        // In a box, since a runtime moves a task that it begins and ends; a walk is large.
         self.inner.tasks.spawn(Box::pin(late(work)))
     }
 }
