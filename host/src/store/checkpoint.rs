@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::SyncSender;
@@ -27,6 +28,8 @@ use crate::store::schema;
 /// How the writer says that the log has grown. Dropping it ends the thread.
 pub(super) struct Nudge {
     asked: SyncSender<()>,
+    /// How long the log was when it was last asked for.
+    asked_at: AtomicU32,
     carrier: Arc<Carrier>,
 }
 
@@ -49,10 +52,17 @@ impl Nudge {
             // Nobody commits while the writer is here, so now all of it is carried
             // over, and the next commit begins the log anew.
             self.carrier.carry_over();
-        } else if pages >= CHECKPOINT_PAGES {
+            return;
+        }
+        // Shorter than it was: begun anew.
+        let asked_at = self.asked_at.load(Ordering::Relaxed);
+        let asked_at = if pages < asked_at { 0 } else { asked_at };
+        let is_due = pages - asked_at >= CHECKPOINT_PAGES;
+        if is_due {
             // Full means that it is asked for already.
             let _ = self.asked.try_send(());
         }
+        self.asked_at.store(if is_due { pages } else { asked_at }, Ordering::Relaxed);
     }
 }
 
@@ -68,7 +78,7 @@ impl Checkpointer {
         let db = schema::open_for_checkpoints(database)?;
         let carrier = Arc::new(Carrier { db: Mutex::new(db), poisoned: Arc::default() });
         let (asked, wishes) = sync_channel(1);
-        let nudge = Nudge { asked, carrier: Arc::clone(&carrier) };
+        let nudge = Nudge { asked, asked_at: AtomicU32::new(0), carrier: Arc::clone(&carrier) };
         let at_work = Arc::clone(&carrier);
         let thread = thread::Builder::new().name("store-checkpoint".to_owned()).spawn(move || work(&at_work, &wishes));
         let thread = thread.map_err(StoreError::io("start the checkpointer"))?;
@@ -121,6 +131,38 @@ impl Drop for Checkpointer {
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_is_carried_over_once_for_each_stretch_that_it_grows_by() {
+        let home = tempfile::tempdir().unwrap();
+        let database = home.path().join("db");
+        drop(schema::open_for_writing(&database).unwrap());
+        let db = Mutex::new(schema::open_for_checkpoints(&database).unwrap());
+        let (asked, wishes) = sync_channel(1);
+        let carrier = Arc::new(Carrier { db, poisoned: Arc::default() });
+        let nudge = Nudge { asked, asked_at: AtomicU32::new(0), carrier };
+        let stretch = CHECKPOINT_PAGES;
+        for (pages, is_asked) in [
+            (1, false),
+            (stretch - 1, false),
+            (stretch + 5, true),
+            (stretch + 6, false),
+            (2 * stretch + 4, false),
+            (2 * stretch + 5, true),
+            // Begun anew.
+            (7, false),
+            (stretch - 1, false),
+            (stretch, true),
+        ] {
+            nudge.log_has(pages);
+            assert_eq!(wishes.try_recv().is_ok(), is_asked, "{pages} pages");
         }
     }
 }
