@@ -325,9 +325,12 @@ impl Service {
     /// then. When the server stops, a job that stays queued counts as ended here.
     pub async fn wait(&self, job: Job, wait: Duration) -> Result<Job, Refusal> {
         if let Some(live) = self.inner.live.get(&JobKey { owner: job.owner.clone(), id: job.id.clone() }) {
-            // Either way the record says how far it is.
-            let _ = tokio::time::timeout(wait, live.ended()).await;
+            let ended = tokio::time::timeout(wait, live.ended()).await;
+            if let Some(job) = ended.ok().and_then(|()| live.at_its_end(&job)) {
+                return Ok(job);
+            }
         }
+        // The record says how far it is.
         self.job(&job.owner, &job.id).await
     }
 

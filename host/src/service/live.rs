@@ -18,6 +18,7 @@ use crate::engine::Live;
 use crate::ids::JobId;
 use crate::ids::TenantId;
 use crate::model::caller::Owner;
+use crate::model::job::Job;
 use crate::model::life::Effect;
 use crate::model::life::Move;
 use crate::model::life::SessionLife;
@@ -28,6 +29,8 @@ use crate::model::stage::IllegalStep;
 use crate::model::stage::Stage;
 use crate::model::stage::Step;
 use crate::queue::lanes::LaneKey;
+use crate::store::Claim;
+use crate::store::Ending;
 use crate::sync::Mutex;
 use crate::sync::MutexGuard;
 
@@ -98,6 +101,9 @@ pub struct LiveJob {
     tally: OnceLock<Arc<Mutex<Tally>>>,
     /// The session that it is in; known from just before it starts.
     place: Mutex<Place>,
+    /// How its last attempt began, and how it ended, once that is on record.
+    claim: OnceLock<Claim>,
+    ending: OnceLock<Ending>,
     ended: watch::Sender<bool>,
 }
 
@@ -111,6 +117,8 @@ impl LiveJob {
             standing: Mutex::new(Standing { stage: Stage::Queued, cancelled: None }),
             tally: OnceLock::new(),
             place: Mutex::default(),
+            claim: OnceLock::new(),
+            ending: OnceLock::new(),
             ended: watch::Sender::new(false),
         }
     }
@@ -169,6 +177,26 @@ impl LiveJob {
     pub async fn ended(&self) {
         // The sender is ours, so waiting cannot fail.
         let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+
+    /// Notes how its attempt began, which is on record.
+    pub fn note_claim(&self, claim: Claim) {
+        self.claim.get_or_init(|| claim);
+    }
+
+    /// Notes how it ended, which is on record, if anybody waits for that.
+    pub fn note_ending(&self, ending: Ending) {
+        // What a dry run would have changed is read from the record.
+        if self.ended.receiver_count() > 0 && ending.changes.is_none() {
+            self.ending.get_or_init(|| ending);
+        }
+    }
+
+    /// What the record says of the job now that it has ended; `job` is what it said
+    /// before. `None` if it has to be asked.
+    pub fn at_its_end(&self, job: &Job) -> Option<Job> {
+        let ending = self.ending.get()?;
+        Some(ending.of(job.clone(), self.claim.get().copied()))
     }
 
     /// Notes in which session the job begins, if in any.

@@ -33,6 +33,7 @@ use crate::service::journey::Halt;
 use crate::service::journey::Walk;
 use crate::service::refusal::Chain;
 use crate::store::Accepted;
+use crate::store::Claim;
 use crate::store::Ending;
 use crate::store::StoreError;
 
@@ -155,7 +156,11 @@ impl Service {
             Record::Stored => loop {
                 match self.inner.store.claim(walk.queued.seq, session_active, now).await {
                     Err(StoreError::Full) => self.unless_stopped(walk.live(), sleep(FULL_DISK_RETRY)).await?,
-                    claimed => return Ok(claimed?),
+                    claimed => {
+                        let attempt = claimed?;
+                        walk.live().note_claim(Claim { attempt, session_active, at: now });
+                        return Ok(attempt);
+                    }
                 }
             },
             Record::Behind(job) => {
@@ -184,7 +189,7 @@ impl Service {
             Record::Stored => loop {
                 match self.inner.store.end(walk.queued.seq, attempt, ending.clone()).await {
                     Err(StoreError::Full) if !self.is_draining() => sleep(FULL_DISK_RETRY).await,
-                    ended => return ended,
+                    ended => return ended.map(|()| walk.live().note_ending(ending)),
                 }
             },
             Record::Behind(job) => Arc::clone(job),

@@ -62,7 +62,9 @@ impl Service {
         };
         let Err(error) = kept else {
             self.step_past_commit(live, Step::Stored);
-            return Ok(ending.outcome);
+            let outcome = ending.outcome.clone();
+            live.note_ending(ending);
+            return Ok(outcome);
         };
         self.step_past_commit(live, Step::StoreFailed);
         ending.outcome = match error {

@@ -2,6 +2,8 @@
 //!
 //! Promise: an end is written once, for the attempt that it is the end of.
 
+use std::time::Duration;
+
 use rusqlite::Connection;
 use rusqlite::params;
 use rusqlite::types::ToSqlOutput;
@@ -15,15 +17,18 @@ use crate::model::history::Change;
 use crate::model::history::ChangeList;
 use crate::model::history::FileChange;
 use crate::model::history::ParamChange;
+use crate::model::job::Job;
 use crate::model::job::JobSeq;
 use crate::model::job::JobState;
 use crate::model::job::NamedSession;
 use crate::model::job::NewJob;
+use crate::model::job::Spent;
 use crate::model::outcome::Outcome;
 use crate::model::session::SessionKey;
 use crate::store::error::Refused;
 use crate::store::error::StoreError;
 use crate::store::job_rows;
+use crate::store::jobs::Claim;
 use crate::store::jobs::Ending;
 use crate::store::keys;
 use crate::store::rows;
@@ -45,6 +50,33 @@ pub(super) struct Behind<'a> {
     /// When its one attempt began, if it came to that.
     pub(super) started_at: Option<Timestamp>,
     pub(super) ending: &'a Ending,
+}
+
+impl Ending {
+    /// What the record says of a job that ended so, in the attempt that `claim` began, if
+    /// any. `job` is what it said at some time before. Not for a dry run: what that would
+    /// have changed is on record alone.
+    pub fn of(&self, job: Job, claim: Option<Claim>) -> Job {
+        let job = match claim {
+            Some(Claim { attempt, session_active, at }) => {
+                Job { attempt, session_active, started_at: Some(at), ..job }
+            }
+            None => job,
+        };
+        let kept = |stretch| Duration::from_micros(rows::stored_stretch(stretch).unsigned_abs());
+        Job {
+            state: JobState::from(&self.outcome),
+            outcome: Some(self.outcome.clone()),
+            result: self.result.clone(),
+            ended_at: Some(self.ended_at),
+            spent: Spent { wall: kept(self.spent.wall), cpu: kept(self.spent.cpu), ..self.spent },
+            stdout_bytes: self.stdout.size_bytes(),
+            stderr_bytes: self.stderr.size_bytes(),
+            stdout_truncated: self.stdout.truncated,
+            stderr_truncated: self.stderr.truncated,
+            ..job
+        }
+    }
 }
 
 /// Writes a job that is over. One statement for acceptance and end: what indexes say of

@@ -62,6 +62,15 @@ pub struct Ending {
     pub stderr: Printed,
 }
 
+/// How a job's attempt began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// 1 for the first.
+    pub attempt: u32,
+    pub session_active: bool,
+    pub at: Timestamp,
+}
+
 /// Which jobs are wanted; everything that is given must hold.
 #[derive(Clone, Debug, Default)]
 pub struct JobFilter {

@@ -111,6 +111,7 @@ pub use crate::store::files::FileContent;
 pub use crate::store::files::FileEntry;
 pub use crate::store::ground::Ground;
 pub use crate::store::jobs::Accepted;
+pub use crate::store::jobs::Claim;
 pub use crate::store::jobs::Ending;
 pub use crate::store::jobs::JobFilter;
 pub use crate::store::jobs::Stream;

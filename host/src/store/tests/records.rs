@@ -8,6 +8,7 @@ use crate::model::job::NamedSession;
 use crate::model::module::ModuleState;
 use crate::model::outcome::Reason;
 use crate::store::Added;
+use crate::store::Claim;
 use crate::store::JobFilter;
 use crate::store::Key;
 use crate::store::SessionFilter;
@@ -161,6 +162,28 @@ async fn r26b_a_job_recorded_behind_its_answer_reads_like_one_that_was_accepted(
         assert_eq!(printed, kit.store.printed(accepted.seq, Stream::Stdout).await.unwrap());
         let alike = Job { seq: accepted.seq, id: accepted.id.clone(), labels: accepted.labels.clone(), ..behind };
         assert_eq!(alike, accepted);
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_job_at_its_end_is_what_the_record_says() {
+    let kit = Kit::new().await;
+    let ends = [Outcome::Succeeded, Outcome::exited(3), Outcome::Cancelled { detail: "enough".to_owned() }];
+    for (n, outcome) in ends.into_iter().enumerate() {
+        for claimed in [false, true] {
+            let id = format!("{n}-{claimed}");
+            let seq = kit.accept(&id).await;
+            let accepted = kit.store.job_by_seq(seq).await.unwrap().unwrap();
+            let claim = claimed.then_some(Claim { attempt: 1, session_active: true, at: now() });
+            if claimed {
+                kit.store.claim(seq, true, now()).await.unwrap();
+            }
+            let spent = Spent { wall: Duration::from_nanos(1_999), ..ending(Outcome::Succeeded).spent };
+            let result = claimed.then(|| "[1]".to_owned());
+            let ending = Ending { spent, result, ..ending(outcome.clone()) };
+            kit.store.end(seq, u32::from(claimed), ending.clone()).await.unwrap();
+            assert_eq!(Some(ending.of(accepted, claim)), kit.store.job_by_seq(seq).await.unwrap());
+        }
     }
 }
 
