@@ -7,48 +7,57 @@ use rusqlite::Connection;
 
 use crate::limits::CHUNK_BYTES;
 use crate::model::entry::EntryKind;
+use crate::model::session::Session;
 use crate::model::session::SessionKey;
+use crate::model::session::Usage;
 use crate::model::touched::Places;
 use crate::model::touched::Touched;
-use crate::store::block;
+use crate::store::changes;
+use crate::store::changes::Changes;
 use crate::store::error::StoreError;
 use crate::store::nodes;
 use crate::store::nodes::View;
+use crate::store::readers::Looks;
 use crate::store::readers::Readers;
 use crate::store::tree;
 
 /// Small files that are read at once.
 const FILES_MAX: usize = 4;
 
-/// Does the work here if it is brief, else away from the async threads.
-pub(super) async fn here_or_blocking<T, W>(is_brief: bool, work: W) -> Result<T, StoreError>
-where
-    T: Send + 'static,
-    W: FnOnce() -> Result<T, StoreError> + Send + 'static,
-{
-    if is_brief { work() } else { block(work).await }
+/// What a job changed, found here, if all that it touched are a few files of one piece
+/// at most, and were no more than that before it: what is a small file now may have been
+/// a large one, or a directory full of them, all of which a commit reads from the record.
+pub(super) fn changes(
+    readers: &Readers,
+    (session, usage): (&Session, Usage),
+    root: &OwnedFd,
+    touched: &Touched,
+) -> Result<Option<Changes>, StoreError> {
+    let Touched::Places(places) = touched else { return Ok(None) };
+    if !are_small(root, places) {
+        return Ok(None);
+    }
+    readers.with(|db| {
+        let brief = were_small(db, session.key, places)?;
+        let collect = || changes::collect(Looks::InOne(db), session.key, (session.limits, usage), root, places);
+        brief.then(collect).transpose()
+    })
 }
 
-/// Whether all that a job touched are a few files of one piece at most, and were no
-/// more than that before it: what is a small file now may have been a large one, or a
-/// directory full of them, all of which a commit reads from the record.
-pub(super) fn is_brief(readers: &Readers, session: SessionKey, root: &OwnedFd, touched: &Touched) -> bool {
-    let Touched::Places(places) = touched else { return false };
+fn are_small(root: &OwnedFd, places: &Places) -> bool {
     let is_small = |path| {
         let size = tree::size_of_file(root, path);
         matches!(size, Ok(Some(size)) if size <= CHUNK_BYTES as u64)
     };
-    places.len() <= FILES_MAX && places.keys().all(is_small) && were_small(readers, session, places)
+    places.len() <= FILES_MAX && places.keys().all(is_small)
 }
 
-/// Away from here whoever cannot read the record will say why.
-fn were_small(readers: &Readers, session: SessionKey, places: &Places) -> bool {
-    let was_small = |db: &Connection, path| -> Result<bool, StoreError> {
+fn were_small(db: &Connection, session: SessionKey, places: &Places) -> Result<bool, StoreError> {
+    let was_small = |path| -> Result<bool, StoreError> {
         let node = nodes::at(db, session, path, View::Tip)?;
         Ok(node.is_none_or(|node| node.kind == EntryKind::File && node.size <= CHUNK_BYTES as u64))
     };
-    let all = readers.with(|db| places.keys().try_fold(true, |all, path| Ok(all && was_small(db, path)?)));
-    all.unwrap_or(false)
+    places.keys().try_fold(true, |all, path| Ok(all && was_small(path)?))
 }
 
 #[cfg(test)]
@@ -91,7 +100,8 @@ mod tests {
         let touched = |paths: &[&str]| {
             let mut touched = Touched::nowhere();
             paths.iter().for_each(|path| touched.note(&SessionPath::parse(path).unwrap()));
-            is_brief(&readers, SESSION, &root, &touched)
+            let Touched::Places(places) = touched else { panic!("few places are noted one by one") };
+            are_small(&root, &places) && readers.with(|db| were_small(db, SESSION, &places)).unwrap()
         };
         assert!(touched(&["dir/0", "dir/1", "dir/2", "dir/3"]));
         assert!(touched(&["was-small", "dir/0"]));
@@ -101,6 +111,5 @@ mod tests {
         assert!(!touched(&["was/here"]));
         assert!(!touched(&["was-large"]));
         assert!(!touched(&["dir/0", "was-dir"]));
-        assert!(!is_brief(&readers, SESSION, &root, &Touched::Everywhere));
     }
 }

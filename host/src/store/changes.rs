@@ -42,7 +42,7 @@ use crate::store::nodes::NewNode;
 use crate::store::nodes::Node;
 use crate::store::nodes::View;
 use crate::store::puts;
-use crate::store::readers::Readers;
+use crate::store::readers::Looks;
 use crate::store::tree;
 use crate::store::tree::Found;
 use crate::store::tree::Seen;
@@ -78,7 +78,7 @@ pub(super) struct Piece {
 
 /// Finds out what differs between a working copy and the truth at some places.
 pub(super) fn collect(
-    readers: &Readers,
+    looks: Looks<'_>,
     session: SessionKey,
     (limits, before): (SessionLimits, Usage),
     root: &OwnedFd,
@@ -86,7 +86,7 @@ pub(super) fn collect(
 ) -> Result<Changes, StoreError> {
     let changes = Changes::none(before);
     let mut collector =
-        Collector { readers, session, changes, memory_left: COMMIT_MEMORY_BYTES, sound: BTreeSet::new() };
+        Collector { looks, session, changes, memory_left: COMMIT_MEMORY_BYTES, sound: BTreeSet::new() };
     let mut done: BTreeSet<SessionPath> = BTreeSet::new();
     let mut patched: BTreeSet<&SessionPath> = BTreeSet::new();
     for (path, extent) in changed {
@@ -110,13 +110,13 @@ pub(super) fn collect(
         }
     }
     collector.times_above(root, &done)?;
-    moves::find(readers, &mut collector.changes)?;
+    moves::find(looks, &mut collector.changes)?;
     puts::must_fit(limits, before, collector.changes.usage)?;
     Ok(collector.changes)
 }
 
 struct Collector<'a> {
-    readers: &'a Readers,
+    looks: Looks<'a>,
     session: SessionKey,
     changes: Changes,
     memory_left: usize,
@@ -135,7 +135,7 @@ impl Collector<'_> {
             }
             let here = tree::look(root, &above).map_err(StoreError::io(CONTEXT))?;
             let here = here.is_some_and(|found| matches!(found.seen, Seen::Directory));
-            let there = self.readers.with(|db| nodes::at(db, self.session, &above, View::Tip))?;
+            let there = self.looks.with(|db| nodes::at(db, self.session, &above, View::Tip))?;
             let there = there.is_some_and(|node| node.kind == EntryKind::Directory);
             if !(here && there) {
                 return Ok(above);
@@ -146,7 +146,7 @@ impl Collector<'_> {
     }
 
     fn visit_top(&mut self, root: &OwnedFd, top: &SessionPath) -> Result<(), StoreError> {
-        let old = self.readers.with(|db| nodes::within(db, self.session, top))?;
+        let old = self.looks.with(|db| nodes::within(db, self.session, top))?;
         let mut old: BTreeMap<_, _> = old.into_iter().map(|node| (node.path.clone(), node)).collect();
         if let Some(parent) = tree::open_parent(root, top).map_err(StoreError::io(CONTEXT))? {
             self.visit(&parent, top, &mut old)?;
@@ -172,7 +172,7 @@ impl Collector<'_> {
 
     /// The time of a directory that was there before; `false` if it was not.
     fn time_of(&mut self, path: &SessionPath, modified_ns: i64) -> Result<bool, StoreError> {
-        let before = self.readers.with(|db| nodes::at(db, self.session, path, View::Tip))?;
+        let before = self.looks.with(|db| nodes::at(db, self.session, path, View::Tip))?;
         let Some(before) = before.filter(|before| before.kind == EntryKind::Directory) else { return Ok(false) };
         self.plain(NewNode::directory(path.clone(), modified_ns), Some(before));
         Ok(true)
@@ -188,7 +188,7 @@ impl Collector<'_> {
             Seen::Directory => return self.time_of(path, modified_ns),
             Seen::Link { .. } => return Ok(false),
         };
-        let before = self.readers.with(|db| nodes::at(db, self.session, path, View::Tip))?;
+        let before = self.looks.with(|db| nodes::at(db, self.session, path, View::Tip))?;
         let Some(before) = before.filter(|before| before.kind == EntryKind::File) else { return Ok(false) };
         let size = file.metadata().map_err(StoreError::io(CONTEXT))?.len();
         let mut touched = pieces.clone();
@@ -199,7 +199,7 @@ impl Collector<'_> {
         let count = chunks::count(size);
         let mut differing = Vec::new();
         for index in touched.below(count) {
-            let old = self.readers.with(|db| chunks::hash_of(db, self.session, before.file, index))?;
+            let old = self.looks.with(|db| chunks::hash_of(db, self.session, before.file, index))?;
             let bytes = read_piece(&file, size, index).map_err(StoreError::io(CONTEXT))?;
             differing.extend(self.differing(index, old.as_ref(), bytes));
         }
@@ -261,7 +261,7 @@ impl Collector<'_> {
     ) -> Result<(), StoreError> {
         let old = match &before {
             Some(before) if before.kind == EntryKind::File => {
-                self.readers.with(|db| chunks::hashes(db, self.session, before.file))?
+                self.looks.with(|db| chunks::hashes(db, self.session, before.file))?
             }
             _ => Vec::new(),
         };

@@ -50,6 +50,7 @@ use crate::store::nodes;
 use crate::store::nodes::View;
 use crate::store::params;
 use crate::store::place::WorkDir;
+use crate::store::readers::Looks;
 use crate::store::scratch;
 use crate::store::sessions;
 use crate::store::tip;
@@ -272,9 +273,16 @@ impl Draft {
             let changes = Changes::none(lease.tip.usage);
             return Ok(enqueue(&store, lease, root, changes, Places::new(), end).await?);
         }
-        let is_brief = brief::is_brief(&store.inner.shared.readers, lease.session.key, root.fd(), &touched);
-        let committed = brief::here_or_blocking(is_brief, move || {
-            let shared = store.shared();
+        let shared = store.shared();
+        let brief = brief::changes(&shared.readers, (&lease.session, lease.tip.usage), root.fd(), &touched);
+        let touched = match (brief, touched) {
+            (Ok(Some(changes)), Touched::Places(changed)) => {
+                return Ok(enqueue(&store, lease, root, changes, changed, end).await?);
+            }
+            // What failed here will say why there.
+            (Ok(_) | Err(_), touched) => touched,
+        };
+        let committed = block(move || {
             let changed = places(&shared, &lease, root.fd(), touched)?;
             match collect(&shared, &lease, root.fd(), &changed) {
                 Ok(changes) => Ok(enqueue(&store, lease, root, changes, changed, end)),
@@ -337,5 +345,5 @@ pub(super) fn places(shared: &Shared, lease: &Lease, root: &OwnedFd, touched: To
 
 pub(super) fn collect(shared: &Shared, lease: &Lease, root: &OwnedFd, changed: &Places) -> Result<Changes, StoreError> {
     let Lease { session, tip, .. } = lease;
-    changes::collect(&shared.readers, session.key, (session.limits, tip.usage), root, changed)
+    changes::collect(Looks::Apart(&shared.readers), session.key, (session.limits, tip.usage), root, changed)
 }

@@ -16,11 +16,11 @@ use crate::store::chunks;
 use crate::store::chunks::Hash;
 use crate::store::error::StoreError;
 use crate::store::nodes::Node;
-use crate::store::readers::Readers;
+use crate::store::readers::Looks;
 
 /// Pairs files that are new with files that are gone.
-pub(super) fn find(readers: &Readers, changes: &mut Changes) -> Result<(), StoreError> {
-    let mut gone = gone(readers, changes)?;
+pub(super) fn find(looks: Looks<'_>, changes: &mut Changes) -> Result<(), StoreError> {
+    let mut gone = gone(looks, changes)?;
     if gone.is_empty() {
         return Ok(());
     }
@@ -41,13 +41,13 @@ pub(super) fn find(readers: &Readers, changes: &mut Changes) -> Result<(), Store
 }
 
 /// Files that are gone and as long as one that is new, by their content.
-fn gone(readers: &Readers, changes: &Changes) -> Result<HashMap<(u64, Hash), Vec<Node>>, StoreError> {
+fn gone(looks: Looks<'_>, changes: &Changes) -> Result<HashMap<(u64, Hash), Vec<Node>>, StoreError> {
     let mut gone: HashMap<_, Vec<Node>> = HashMap::new();
     let new = changes.written.iter().filter(|new| new.old.is_none() && new.node.kind == EntryKind::File);
     let sizes: HashSet<u64> = new.map(|new| new.node.size).filter(|size| *size > 0).collect();
     for node in &changes.removed {
         if node.kind == EntryKind::File && sizes.contains(&node.size) {
-            let hashes = readers.with(|db| chunks::hashes(db, node.session, node.file))?;
+            let hashes = looks.with(|db| chunks::hashes(db, node.session, node.file))?;
             gone.entry((node.size, content(hashes.iter()))).or_default().push(node.clone());
         }
     }

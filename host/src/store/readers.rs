@@ -42,6 +42,24 @@ impl Readers {
     }
 }
 
+/// How somebody reads who looks several times.
+#[derive(Clone, Copy)]
+pub(super) enum Looks<'a> {
+    /// Each time at the last commit, so that no look is held open meanwhile.
+    Apart(&'a Readers),
+    /// All of them within one.
+    InOne(&'a Connection),
+}
+
+impl Looks<'_> {
+    pub(super) fn with<T>(self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        match self {
+            Looks::Apart(readers) => readers.with(read),
+            Looks::InOne(db) => read(db),
+        }
+    }
+}
+
 /// Like a transaction of rusqlite, but begun and ended by statements that are kept. A panic closes the connection.
 fn read_once<T>(db: &Connection, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
     let _ = rows::change(db, "BEGIN", [])?;
