@@ -41,6 +41,10 @@ use crate::store::Store;
 use crate::store::StoreConfig;
 use crate::store::StoreError;
 
+/// How many tasks go on before a thread looks whether a client has sent something. By
+/// itself it is 61, and then a read beside 64 writers waits for most of their steps.
+const EVENT_INTERVAL: u32 = 16;
+
 /// Why the server did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]
 enum ServeError {
@@ -111,6 +115,7 @@ fn start_and_serve(config: Config) -> Result<(), ServeError> {
     })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .event_interval(EVENT_INTERVAL)
         .thread_name("http")
         .build()
         .map_err(|error| ServeError::System("start the threads of the server", error))?;
