@@ -93,24 +93,23 @@ name!(
     ModuleName, "module name", is_lower_name, NAME_RULE
 );
 
-/// An id that nobody has used before.
-fn random() -> Arc<str> {
+fn written(uuid: Uuid) -> Arc<str> {
     let mut text = Uuid::encode_buffer();
-    let text: &str = Uuid::new_v4().hyphenated().encode_lower(&mut text);
+    let text: &str = uuid.hyphenated().encode_lower(&mut text);
     text.into()
 }
 
 impl SessionId {
     /// An id that nobody has used before.
     pub fn random() -> Self {
-        Self(random())
+        Self(written(Uuid::new_v4()))
     }
 }
 
-impl JobId {
-    /// An id that nobody has used before.
-    pub fn random() -> Self {
-        Self(random())
+impl From<Uuid> for JobId {
+    /// The one way of many in which we write a UUID.
+    fn from(uuid: Uuid) -> Self {
+        Self(written(uuid))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A store that an older server has written opens with everything in it.
 //!
-//! `format-1` is one, as the last server of that format left it: tenant `dev`,
-//! module `remember`, session `letters` at its commit 4, and job `first`.
+//! `format-1` and `format-2` are two, as the last server of each format left them:
+//! tenant `dev`, module `remember`, session `letters`, and job `first`.
 
 use std::fs;
 use std::fs::Permissions;
@@ -13,11 +13,15 @@ use sessile_kit::TestServer;
 use sessile_kit::guests;
 use sessile_kit::sessile;
 
-/// The key that the old server printed.
+/// The key that the server of format 1 printed.
 const KEY: &str = "ssk_dev_653b5ae9e077c7549430244d8ba148c51ce98696cdc80242bb53cd1586e437f2";
 
-/// Puts the old store where the data directory is to be, as private as it was.
+/// Puts the store of format 1 where the data directory is to be, as private as it was.
 fn old_store(to: &Path) {
+    store_of("it/format-1", to);
+}
+
+fn store_of(old: &str, to: &Path) {
     fn copy(from: &Path, to: &Path) {
         fs::create_dir(to).unwrap();
         fs::set_permissions(to, Permissions::from_mode(0o700)).unwrap();
@@ -31,8 +35,12 @@ fn old_store(to: &Path) {
             }
         }
     }
-    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("it/format-1"), to);
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join(old), to);
 }
+
+/// Ids in `format-2`.
+const CHOSEN_BY_SERVER: &str = "4722dbb8-4869-42a5-9a50-4bde3261645e";
+const STREAMED: &str = "71ac8994-c0ac-43c2-987c-884d63575080";
 
 fn lines() -> String {
     (0..10_000).map(|n| format!("line {n:08}\n")).collect()
@@ -83,13 +91,42 @@ async fn a_store_of_format_1_opens_with_all_that_was_in_it() {
 }
 
 #[tokio::test]
+async fn a_store_of_format_2_opens_with_all_its_jobs_under_their_ids() {
+    let mut server = TestServer::with("sweep_interval_ms", 1_000).start_on(|to| store_of("it/format-2", to)).await;
+    let ids = [CHOSEN_BY_SERVER, "c0ffee00-1111-4222-8333-444444444444", "0A-not-a-uuid", "first", STREAMED];
+    for id in ids {
+        assert_eq!(server.job(id).await.succeeded().json["id"], id);
+    }
+    assert_eq!(server.list("/v1/jobs").await.len(), ids.len());
+    let first = server.job("first").await.succeeded();
+    assert_eq!((&first.json["labels"]["a"], first.stdout().await), (&"b".into(), "0\n0\n".to_owned()));
+
+    // A retry is known, and another request under that id is not taken (R2).
+    let session = server.session("letters");
+    let retried =
+        session.new_job(guests::REMEMBER).id("first").with("labels", serde_json::json!({"a": "b"})).prefer("wait=60");
+    assert_eq!(retried.try_answer().await.unwrap().expect(200).json()["ended_at"], first.json["ended_at"]);
+    let other = session.new_job(guests::REMEMBER).id("first").try_answer().await.unwrap();
+    let _ = other.refused(409, "conflict");
+
+    let next = session.new_job(guests::REMEMBER).run().await.succeeded();
+    server.kill9();
+    server.restart();
+    assert_eq!(server.job(next.id()).await.succeeded().json["session"]["id"], "letters");
+    assert_eq!(server.list("/v1/jobs").await[0]["id"], next.json["id"]);
+    server.ask_to_stop();
+    assert!(server.stopped().await.success());
+    let _ = sessile(["check".as_ref(), "--data".as_ref(), server.data().as_os_str()]).expect(0);
+}
+
+#[tokio::test]
 async fn an_old_format_is_reported_and_not_upgraded_by_a_check() {
     let ground = tempfile::tempdir().unwrap();
     let data = ground.path().join("data");
     old_store(&data);
     let before = fs::read(data.join("truth.sqlite3")).unwrap();
     let called = sessile(["check".as_ref(), "--data".as_ref(), data.as_os_str()]);
-    called.refused("has format 1, and this program looks at format 2 only; start the server once, which upgrades it");
+    called.refused("has format 1, and this program looks at format 3 only; start the server once, which upgrades it");
     assert!(fs::read(data.join("truth.sqlite3")).unwrap() == before);
     assert_eq!(fs::read_dir(&data).unwrap().count(), 3, "nothing is left in the directory");
 }
@@ -102,7 +139,7 @@ async fn a_format_from_the_future_is_refused_with_a_clear_sentence() {
     let db = rusqlite::Connection::open(data.join("truth.sqlite3")).unwrap();
     db.execute("UPDATE schema_version SET version = 99", []).unwrap();
     drop(db);
-    let sentence = "the data directory has format 99, and this server knows formats up to 2; use a newer server";
+    let sentence = "the data directory has format 99, and this server knows formats up to 3; use a newer server";
     sessile(["check".as_ref(), "--data".as_ref(), data.as_os_str()]).refused(sentence);
     let served =
         sessile(["serve".as_ref(), "--listen".as_ref(), "127.0.0.1:0".as_ref(), "--data".as_ref(), data.as_os_str()]);

@@ -143,7 +143,7 @@ impl Service {
     /// Hands in a job; durable when this answers. The same id with the same
     /// request gives the job that was accepted then, and runs nothing (R2).
     pub async fn submit(&self, owner: &Owner, order: JobOrder) -> Result<Job, Refusal> {
-        let id = order.id.clone().unwrap_or_else(JobId::random);
+        let id = order.id.clone().unwrap_or_else(|| self.inner.store.new_job_id(self.now()));
         let shown = order.session_key.clone();
         // A retry gets the old answer whatever has changed since: its session
         // may be busy now, or its module gone.

@@ -42,7 +42,7 @@ impl Service {
     /// client sends cannot be compared with an earlier request.
     pub async fn run(&self, owner: &Owner, order: JobOrder) -> Result<StreamingRun, Refusal> {
         let order = JobOrder { id: None, delivery: Delivery::Streamed, on_crash: OnCrash::Fail, ..order };
-        let (id, session) = (JobId::random(), order.session.clone());
+        let (id, session) = (self.inner.store.new_job_id(self.now()), order.session.clone());
         let shows_key = order.session_key.is_some();
         let (client, stdin, answer) = stream::open();
         if session.is_none() {

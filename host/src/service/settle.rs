@@ -63,7 +63,10 @@ impl Service {
         let Err(error) = kept else {
             self.step_past_commit(live, Step::Stored);
             let outcome = ending.outcome.clone();
-            live.note_ending(ending);
+            // What a dry run would have changed is on record alone.
+            if !walk.queued.job.dry_run {
+                live.note_ending(ending);
+            }
             return Ok(outcome);
         };
         self.step_past_commit(live, Step::StoreFailed);

@@ -224,7 +224,6 @@ impl Drop for Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::JobId;
     use crate::model::caller::Owner;
     use crate::model::stage::Step;
     use crate::service::live::JobKey;
@@ -233,7 +232,7 @@ mod tests {
 
     fn running() -> LiveJob {
         let owner = Owner { tenant: "t".parse().unwrap(), principal: "p".parse().unwrap() };
-        let live = LiveJob::new(JobKey { owner, id: JobId::random() }, 10);
+        let live = LiveJob::new(JobKey { owner, id: "j".parse().unwrap() }, 10);
         live.step(Step::Start).unwrap();
         live
     }

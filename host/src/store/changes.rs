@@ -85,8 +85,7 @@ pub(super) fn collect(
     changed: &Places,
 ) -> Result<Changes, StoreError> {
     let changes = Changes::none(before);
-    let mut collector =
-        Collector { looks, session, changes, memory_left: COMMIT_MEMORY_BYTES, sound: BTreeSet::new() };
+    let mut collector = Collector { looks, session, changes, memory_left: COMMIT_MEMORY_BYTES, sound: BTreeSet::new() };
     let mut done: BTreeSet<SessionPath> = BTreeSet::new();
     let mut patched: BTreeSet<&SessionPath> = BTreeSet::new();
     for (path, extent) in changed {

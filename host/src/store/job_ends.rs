@@ -58,9 +58,7 @@ impl Ending {
     /// have changed is on record alone.
     pub fn of(&self, job: Job, claim: Option<Claim>) -> Job {
         let job = match claim {
-            Some(Claim { attempt, session_active, at }) => {
-                Job { attempt, session_active, started_at: Some(at), ..job }
-            }
+            Some(Claim { attempt, session_active, at }) => Job { attempt, session_active, started_at: Some(at), ..job },
             None => job,
         };
         let kept = |stretch| Duration::from_micros(rows::stored_stretch(stretch).unsigned_abs());
@@ -81,8 +79,8 @@ impl Ending {
 
 /// Writes a job that is over. One statement for acceptance and end: what indexes say of
 /// jobs that are not over need not be written and taken back.
-pub(super) fn insert(db: &Connection, new: &NewJob, behind: Behind<'_>) -> Result<(), StoreError> {
-    let seq = job_rows::insert_row(db, new, None, Some(behind))?;
+pub(super) fn insert(db: &Connection, new: &NewJob, place: &str, behind: Behind<'_>) -> Result<(), StoreError> {
+    let seq = job_rows::insert_row(db, new, place, None, Some(behind))?;
     insert_beside(db, seq, behind.ending)
 }
 

@@ -47,9 +47,14 @@ struct InputsRecord {
 const INPUTS_FORMAT: u32 = 1;
 
 /// Writes a job that was accepted, with the session key that was handed
-/// out for it.
-pub(super) fn insert(db: &Connection, new: &NewJob, handed: Option<KeyName>) -> Result<JobSeq, StoreError> {
-    let seq = insert_row(db, new, handed, None)?;
+/// out for it. Its id lies at `place`.
+pub(super) fn insert(
+    db: &Connection,
+    new: &NewJob,
+    place: &str,
+    handed: Option<KeyName>,
+) -> Result<JobSeq, StoreError> {
+    let seq = insert_row(db, new, place, handed, None)?;
     let inputs = &new.inputs;
     let record = InputsRecord {
         format: INPUTS_FORMAT,
@@ -67,6 +72,7 @@ pub(super) fn insert(db: &Connection, new: &NewJob, handed: Option<KeyName>) -> 
 pub(super) fn insert_row(
     db: &Connection,
     new: &NewJob,
+    place: &str,
     handed: Option<KeyName>,
     over: Option<Behind<'_>>,
 ) -> Result<JobSeq, StoreError> {
@@ -75,9 +81,9 @@ pub(super) fn insert_row(
                       limit_wall_us, limit_cpu_us, limit_memory, limit_output,
                       created_at, key_session, key_handed, attempt, started_at, state, reason, exit_code, detail,
                       result, ended_at, wall_us, cpu_us, memory_peak, stdout_bytes, stderr_bytes,
-                      stdout_truncated, stderr_truncated)
+                      stdout_truncated, stderr_truncated, place)
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10 IS NOT NULL, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                      ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35)";
+                      ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36)";
     let named = new.session.as_ref();
     let started_at = over.and_then(|behind| behind.started_at);
     let given: [&dyn ToSql; 22] = [
@@ -105,7 +111,7 @@ pub(super) fn insert_row(
         &started_at.map(Timestamp::micros),
     ];
     let end = job_ends::values(over.map(|behind| behind.ending));
-    let values = given.into_iter().chain(end.iter().map(|value| value as &dyn ToSql));
+    let values = given.into_iter().chain(end.iter().map(|value| value as &dyn ToSql)).chain([&place as &dyn ToSql]);
     rows::change(db, insert, rusqlite::params_from_iter(values))?;
     let seq = JobSeq(db.last_insert_rowid());
     for (name, value) in &new.labels {

@@ -92,14 +92,15 @@ impl Store {
     /// Records a job. Refused as [`Refused::ModuleGone`] and
     /// [`Refused::SessionKey`].
     pub fn accept(&self, job: NewJob) -> Receipt<Accepted> {
+        let place = self.job_ids().place(&job.id);
         self.writer().enqueue(move |db| {
-            if let Some(known) = known(db, &job.owner, &job.id, &job.fingerprint)? {
+            if let Some(known) = known(db, &job.owner, &place, &job.fingerprint)? {
                 return Ok(known);
             }
             // From here on the job keeps the module's bytes on disk.
             modules::must_exist(db, &job.owner.tenant, &job.module, job.version)?;
             let handed = next_key(db, &job)?;
-            let seq = job_rows::insert(db, &job, handed)?;
+            let seq = job_rows::insert(db, &job, &place, handed)?;
             Ok(Accepted::New(Box::new(Job { key_handed: handed, ..job.accepted(seq) })))
         })
     }
@@ -111,12 +112,12 @@ impl Store {
         id: &JobId,
         fingerprint: &Digest,
     ) -> Result<Option<Accepted>, StoreError> {
-        self.look(|db| known(db, owner, id, fingerprint))
+        self.look(|db| known(db, owner, &self.job_ids().place(id), fingerprint))
     }
 
     /// The owner's job of that id.
     pub async fn job(&self, owner: &Owner, id: &JobId) -> Result<Option<Job>, StoreError> {
-        self.look(|db| by_id(db, owner, id))
+        self.look(|db| by_place(db, owner, &self.job_ids().place(id)))
     }
 
     /// A job by its number.
@@ -185,9 +186,10 @@ impl Store {
     ) {
         let shared = self.shared();
         let told = self.shared();
+        let place = self.job_ids().place(&job.id);
         let recorded = self.writer().enqueue_behind(
             move |db| {
-                job_ends::insert(db, &job, Behind { started_at, ending: &ending })?;
+                job_ends::insert(db, &job, &place, Behind { started_at, ending: &ending })?;
                 shared.collector.job_is_over(db, job.digest)
             },
             move |ended| {
@@ -212,8 +214,8 @@ impl Store {
     }
 }
 
-fn known(db: &Connection, owner: &Owner, id: &JobId, fingerprint: &Digest) -> Result<Option<Accepted>, StoreError> {
-    let Some(known) = by_id(db, owner, id)? else { return Ok(None) };
+fn known(db: &Connection, owner: &Owner, place: &str, fingerprint: &Digest) -> Result<Option<Accepted>, StoreError> {
+    let Some(known) = by_place(db, owner, place)? else { return Ok(None) };
     let same = "SELECT 1 FROM job WHERE seq = ?1 AND fingerprint = ?2";
     let same = rows::exists(db, same, params![known.seq.0, fingerprint.as_bytes()])?;
     Ok(Some(if same { Accepted::Known(Box::new(known)) } else { Accepted::Conflict }))
@@ -234,9 +236,9 @@ fn next_key(db: &Connection, job: &NewJob) -> Result<Option<KeyName>, StoreError
     }
 }
 
-fn by_id(db: &Connection, owner: &Owner, id: &JobId) -> Result<Option<Job>, StoreError> {
-    let find = "SELECT * FROM job WHERE tenant = ?1 AND principal = ?2 AND id = ?3";
-    let key = params![owner.tenant.as_str(), owner.principal.as_str(), id.as_str()];
+fn by_place(db: &Connection, owner: &Owner, place: &str) -> Result<Option<Job>, StoreError> {
+    let find = "SELECT * FROM job WHERE tenant = ?1 AND principal = ?2 AND place = ?3";
+    let key = params![owner.tenant.as_str(), owner.principal.as_str(), place];
     rows::one(db, find, key, |row| job_rows::job(db, row))
 }
 

@@ -51,6 +51,7 @@ mod puts;
 mod jobs;
 mod job_rows;
 mod job_ends;
+mod job_ids;
 mod recover;
 mod janitor;
 mod place;
@@ -86,6 +87,7 @@ use crate::store::checkpoint::Checkpointer;
 use crate::store::collector::Collector;
 use crate::store::copies::Copies;
 use crate::store::found::Found;
+use crate::store::job_ids::JobIds;
 use crate::store::layout::Layout;
 use crate::store::quotas::Quotas;
 use crate::store::readers::Readers;
@@ -172,6 +174,7 @@ struct Shared {
     copies: Arc<Copies>,
     collector: Collector,
     quotas: Quotas,
+    job_ids: JobIds,
     /// Held as long as anything can still write.
     _lock: File,
 }
@@ -194,6 +197,7 @@ impl Store {
         let db = schema::open_for_writing(&database)?;
         durable::sync_dir(layout.data()).map_err(StoreError::io("make the data directory durable"))?;
         let quotas = Quotas::load(&db, quota)?;
+        let job_ids = JobIds::load(&db)?;
         let copies = Copies::open(&layout, chosen, work_bytes_max)?;
         let (checkpointer, nudge) = Checkpointer::start(&database)?;
         let writer = Writer::start(db, nudge)?;
@@ -203,6 +207,7 @@ impl Store {
             copies: Arc::new(copies),
             collector: Collector::new(layout.clone()),
             quotas,
+            job_ids,
             layout,
             _lock: lock,
         };

@@ -16,11 +16,12 @@ use rusqlite::OpenFlags;
 use rusqlite::config::DbConfig;
 
 use crate::store::error::StoreError;
+use crate::store::job_ids::JobIds;
 use crate::store::rows;
 use crate::store::upgrade;
 
 /// The version of the tables below. One more for every change to them.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// Tenants, their keys and their modules.
 const TENANTS: &str = "
@@ -196,12 +197,13 @@ CREATE TABLE shared_blob (
 );
 ";
 
-const JOBS: &str = "
+pub(super) const JOBS: &str = "
 CREATE TABLE job (
     seq               INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant            TEXT NOT NULL,
     principal         TEXT NOT NULL,
     id                TEXT NOT NULL,
+    place             TEXT NOT NULL,          -- where its id lies in the index; the id itself lies anywhere
     fingerprint       BLOB NOT NULL,          -- of the request
     module            TEXT NOT NULL,
     version           INTEGER NOT NULL,
@@ -235,10 +237,16 @@ CREATE TABLE job (
     stderr_bytes      INTEGER NOT NULL DEFAULT 0,
     stdout_truncated  INTEGER NOT NULL DEFAULT 0,
     stderr_truncated  INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (tenant, principal, id)
+    UNIQUE (tenant, principal, place)
 );
 CREATE INDEX job_owner ON job (tenant, principal, seq);
 CREATE INDEX job_live ON job (digest, tenant) WHERE ended_at IS NULL;
+-- The permutation between ids and their places; one row.
+CREATE TABLE job_id_order (key BLOB NOT NULL);
+";
+
+/// What belongs to a job beside its row.
+const JOB_PARTS: &str = "
 CREATE TABLE job_label (
     job         INTEGER NOT NULL REFERENCES job (seq) ON DELETE CASCADE,
     name        TEXT NOT NULL,
@@ -279,28 +287,28 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
     keep_plans(&db)?;
     keep_log(&db)?;
     // The log is carried over by `checkpoint`, away from whoever waits for a commit. A full
-    // group of jobs, whose ids lie anywhere in their index, changes more pages than the 2 MiB
-    // that SQLite keeps by itself; what does not fit is written and read again before its end.
+    // group of jobs of many sessions changes more pages than the 2 MiB that SQLite keeps by
+    // itself; what does not fit is written and read again before its end.
     db.execute_batch(
         "PRAGMA cache_size = -8192;
          PRAGMA synchronous = FULL;
          PRAGMA wal_autocheckpoint = 0;
          PRAGMA journal_size_limit = 67108864;
-         PRAGMA foreign_keys = ON;
-         PRAGMA temp_store = MEMORY;",
+         PRAGMA temp_store = MEMORY;
+         -- An upgrade puts tables in the place of others.
+         PRAGMA foreign_keys = OFF;",
     )?;
     let transaction = db.transaction()?;
     if !transaction.prepare(KNOWN)?.exists([])? {
         make_tables(&transaction)?;
+        JobIds::choose(&transaction)?;
         transaction.execute("INSERT INTO schema_version VALUES (?1)", [VERSION])?;
     }
-    let found = version(&transaction)?;
-    if found == 1 {
-        upgrade::from_1(&transaction)?;
-    }
+    upgrade::upgrade(&transaction)?;
     let found = version(&transaction)?;
     transaction.commit()?;
     must_be_known(found)?;
+    db.execute_batch("PRAGMA foreign_keys = ON")?;
     Ok(db)
 }
 
@@ -308,7 +316,9 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
 pub(super) const KNOWN: &str = "SELECT 1 FROM sqlite_master WHERE name = 'schema_version'";
 
 pub(super) fn make_tables(db: &Connection) -> Result<(), StoreError> {
-    Ok([TENANTS, QUOTAS, SESSIONS, JOBS, JOB_CHANGES].iter().try_for_each(|tables| db.execute_batch(tables))?)
+    Ok([TENANTS, QUOTAS, SESSIONS, JOBS, JOB_PARTS, JOB_CHANGES]
+        .iter()
+        .try_for_each(|tables| db.execute_batch(tables))?)
 }
 
 /// The version of the tables that are there.

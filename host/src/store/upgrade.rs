@@ -4,16 +4,32 @@
 //! and a server that finds them does it again.
 
 use rusqlite::Connection;
+use rusqlite::params;
 
 use crate::limits::HISTORY_DEFAULT;
 use crate::store::error::StoreError;
+use crate::store::job_ids::JobIds;
+use crate::store::rows;
+use crate::store::schema;
 use crate::store::schema::JOB_CHANGES;
+use crate::store::schema::JOBS;
 use crate::store::schema::QUOTAS;
 use crate::store::schema::SESSIONS;
 
+/// Brings the tables of an older version up to this one's, step by step.
+pub(super) fn upgrade(db: &Connection) -> Result<(), StoreError> {
+    if schema::version(db)? == 1 {
+        from_1(db)?;
+    }
+    if schema::version(db)? == 2 {
+        from_2(db)?;
+    }
+    Ok(())
+}
+
 /// Version 1 kept no history: each session begins one at its last commit. Its
 /// pieces of files lay in `chunk` itself.
-pub(super) fn from_1(db: &Connection) -> Result<(), StoreError> {
+fn from_1(db: &Connection) -> Result<(), StoreError> {
     db.execute_batch(
         "DROP INDEX session_expiry;
          DROP INDEX session_state;
@@ -72,3 +88,42 @@ pub(super) fn from_1(db: &Connection) -> Result<(), StoreError> {
     ))?;
     Ok(())
 }
+
+/// Version 2 had the ids of jobs in their index as they are.
+fn from_2(db: &Connection) -> Result<(), StoreError> {
+    // With the pragma, and without foreign keys, what belongs to jobs goes on to name `job`.
+    db.execute_batch(
+        "DROP INDEX job_owner;
+         DROP INDEX job_live;
+         PRAGMA legacy_alter_table = ON;
+         ALTER TABLE job RENAME TO job_2;
+         PRAGMA legacy_alter_table = OFF;",
+    )?;
+    db.execute_batch(JOBS)?;
+    let ids = JobIds::choose(db)?;
+    let next = "SELECT seq, id FROM job_2 WHERE seq > ?1 ORDER BY seq LIMIT 1000";
+    let copy = format!("INSERT INTO job (place, {JOB_2}) SELECT ?2, {JOB_2} FROM job_2 WHERE seq = ?1");
+    let mut last = i64::MIN;
+    loop {
+        let jobs = rows::all(db, next, [last], |row| Ok((row.get::<i64>("seq")?, rows::parsed(row, "id")?)))?;
+        let Some((newest, _)) = jobs.last() else { break };
+        last = *newest;
+        for (seq, id) in &jobs {
+            rows::change(db, &copy, params![seq, ids.place(id)])?;
+        }
+    }
+    db.execute_batch(
+        "-- As for sessions above.
+         DELETE FROM sqlite_sequence WHERE name = 'job';
+         INSERT INTO sqlite_sequence (name, seq) SELECT 'job', seq FROM sqlite_sequence WHERE name = 'job_2';
+         DROP TABLE job_2;
+         UPDATE schema_version SET version = 3;",
+    )?;
+    Ok(())
+}
+
+/// The columns of `job` in version 2.
+const JOB_2: &str = "seq, tenant, principal, id, fingerprint, module, version, digest, kind, session_id, session_key,
+    session_active, key_session, key_handed, on_crash, dry_run, delivery, limit_wall_us, limit_cpu_us, limit_memory,
+    limit_output, state, attempt, reason, exit_code, detail, result, created_at, started_at, ended_at, wall_us, cpu_us,
+    memory_peak, stdout_bytes, stderr_bytes, stdout_truncated, stderr_truncated";

@@ -11,6 +11,7 @@ use crate::limits::PATH_BYTES_MAX;
 use crate::model::params::check_name;
 use crate::store::commits;
 use crate::store::error::StoreError;
+use crate::store::job_ids::JobIds;
 use crate::store::job_rows;
 use crate::store::keys;
 use crate::store::modules;
@@ -38,7 +39,12 @@ pub(super) fn check(db: &Connection) -> Result<(), StoreError> {
         let (name, _): (String, String) = (row.get("name")?, row.get("value")?);
         check_name(&name).map_err(|bad| StoreError::Broken(bad.to_string()))
     })?;
-    rows::each(db, "SELECT * FROM job", [], |row| job_rows::job(db, row).map(drop))?;
+    let ids = JobIds::load(db)?;
+    rows::each(db, "SELECT * FROM job", [], |row| {
+        let (job, place): (_, String) = (job_rows::job(db, row)?, row.get("place")?);
+        let is_found = ids.place(&job.id) == place;
+        is_found.then_some(()).ok_or_else(|| StoreError::Broken(format!("nobody finds job {} by its id", job.id)))
+    })?;
     rows::each(db, "SELECT * FROM job WHERE ended_at IS NULL", [], |row| job_rows::accepted(db, row).map(drop))?;
     rows::each(db, "SELECT bytes FROM job_output", [], |row| {
         Ok(row.get_ref("bytes")?.as_blob().map(drop).map_err(rusqlite::Error::from)?)
@@ -64,6 +70,7 @@ mod tests {
     fn expect(row: &str, fault: &str) {
         let db = Connection::open_in_memory().unwrap();
         schema::make_tables(&db).unwrap();
+        JobIds::choose(&db).unwrap();
         db.execute_batch(row).unwrap();
         let found = check(&db).err().map_or("nothing".to_owned(), |error| error.to_string());
         assert!(found.contains(fault), "{row}: {found}");
@@ -80,6 +87,18 @@ mod tests {
         let link = |target| format!("INSERT INTO node VALUES (1, 'l', 0, 0, 1, 'link', 0, 0, 0, {target})");
         expect(&link("'a/b'"), "nothing");
         expect(&link("''"), "cannot read: the link l leads to nothing");
+        let job = |place| {
+            let values =
+                format!("'t', 'p', 'j', '{place}', zeroblob(32), 'm', 1, zeroblob(32), 'core', 0, 'rerun', 'stored'");
+            format!(
+                "INSERT INTO job (tenant, principal, id, place, fingerprint, module, version, digest, kind,
+                     session_active, on_crash, delivery, limit_wall_us, limit_cpu_us, limit_memory, limit_output,
+                     state, attempt, created_at, ended_at)
+                 VALUES ({values}, 0, 0, 0, 0, 'succeeded', 1, 0, 0)"
+            )
+        };
+        expect(&job("j"), "nothing");
+        expect(&job("k"), "cannot read: nobody finds job j by its id");
         expect("INSERT INTO param VALUES (1, char(7), 0, 0, '')", "cannot read: a parameter's name");
     }
 }

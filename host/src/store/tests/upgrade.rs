@@ -1,22 +1,29 @@
-//! From format 1 to this one: as a whole or not at all. What it holds for clients
-//! is tried in `tests/it/upgrade.rs`.
+//! From older formats to this one: as a whole or not at all. What they hold for
+//! clients is tried in `tests/it/upgrade.rs`.
 
 use rusqlite::Connection;
 
 use super::*;
+use crate::store::Stream;
 use crate::store::archive;
 use crate::store::check;
 use crate::store::restore;
+use crate::store::rows;
 
 /// The store that a server of format 1 left.
 const OLD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/it/format-1");
+const OF_FORMAT_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/it/format-2");
 
 /// A data directory with its database, and the database for whoever prepares it.
 fn old_store() -> (TempDir, Connection) {
+    store_of(OLD)
+}
+
+fn store_of(old: &str) -> (TempDir, Connection) {
     let home = tempfile::tempdir().unwrap();
     std::fs::create_dir(home.path().join("data")).unwrap();
     let database = home.path().join("data/truth.sqlite3");
-    std::fs::copy(Path::new(OLD).join("truth.sqlite3"), &database).unwrap();
+    std::fs::copy(Path::new(old).join("truth.sqlite3"), &database).unwrap();
     (home, Connection::open(database).unwrap())
 }
 
@@ -35,11 +42,49 @@ fn unusable(home: &TempDir) -> String {
 
 #[tokio::test]
 async fn an_upgraded_store_is_sound() {
-    let (home, db) = old_store();
+    for old in [OLD, OF_FORMAT_2] {
+        let (home, db) = store_of(old);
+        drop(db);
+        let kit = upgraded(home);
+        let faults = kit.store.read(check::open_database).await.unwrap();
+        assert_eq!(faults, Vec::<String>::new());
+        let dangling = |db: &Connection| rows::exists(db, "SELECT 1 FROM pragma_foreign_key_check", []);
+        assert!(!kit.store.read(dangling).await.unwrap());
+    }
+}
+
+/// The newest job is gone by then, so its number is nowhere but in the count; what
+/// belongs to the others still does.
+#[tokio::test]
+async fn jobs_of_format_2_keep_what_is_theirs_and_their_numbers() {
+    let (home, db) = store_of(OF_FORMAT_2);
+    db.execute_batch("PRAGMA foreign_keys = ON; DELETE FROM job WHERE seq = 5").unwrap();
     drop(db);
     let kit = upgraded(home);
-    let faults = kit.store.read(check::open_database).await.unwrap();
-    assert_eq!(faults, Vec::<String>::new());
+    let owner = Owner { tenant: "dev".parse().unwrap(), principal: "dev".parse().unwrap() };
+    let first = kit.store.job(&owner, &"first".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!((first.seq, first.labels), (JobSeq(1), BTreeMap::from([("a".to_owned(), "b".to_owned())])));
+    assert_eq!(kit.store.printed(first.seq, Stream::Stdout).await.unwrap(), b"0\n0\n");
+    kit.store.create_tenant("acme".parse().unwrap(), now()).await.unwrap();
+    kit.upload("letter", b"letter 1").await;
+    assert_eq!(kit.accept("next").await, JobSeq(6));
+    let remove = kit.store.writer().enqueue(|db| rows::change(db, "DELETE FROM job WHERE seq = 1", []));
+    remove.await.unwrap();
+    assert_eq!(kit.store.printed(first.seq, Stream::Stdout).await.unwrap(), b"");
+}
+
+#[tokio::test]
+async fn an_upgrade_of_format_2_that_is_cut_short_leaves_the_old_store() {
+    let (home, db) = store_of(OF_FORMAT_2);
+    // It trips over this with the old table out of the way already.
+    db.execute_batch("CREATE TABLE job_id_order (in_the_way INTEGER)").unwrap();
+    assert_eq!(unusable(&home), "the database failed");
+    let count = |what: &str| db.query_row(what, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!((count("SELECT version FROM schema_version"), count("SELECT count(*) FROM job")), (2, 5));
+    assert_eq!(count("SELECT count(*) FROM sqlite_master WHERE sql LIKE '%REFERENCES job %'"), 4);
+    db.execute_batch("DROP TABLE job_id_order").unwrap();
+    drop(db);
+    drop(upgraded(home));
 }
 
 /// The newest session is gone by then, so its number is nowhere but in the count.
@@ -83,11 +128,11 @@ async fn an_upgrade_that_is_cut_short_leaves_the_old_store_and_is_done_again() {
 #[test]
 fn a_format_from_the_future_is_refused_and_left_alone() {
     let (home, db) = old_store();
-    db.execute_batch("UPDATE schema_version SET version = 3").unwrap();
-    let sentence = "the data directory has format 3, and this server knows formats up to 2; use a newer server";
+    db.execute_batch("UPDATE schema_version SET version = 4").unwrap();
+    let sentence = "the data directory has format 4, and this server knows formats up to 3; use a newer server";
     assert_eq!(unusable(&home), sentence);
     let found: i64 = db.query_row("SELECT version FROM schema_version", [], |row| row.get(0)).unwrap();
-    assert_eq!(found, 3);
+    assert_eq!(found, 4);
 }
 
 /// A backup that was made when this format was the old one.
