@@ -233,6 +233,8 @@ pub const CHUNK_BYTES: usize = 64 << 10;
 pub const COMMIT_MEMORY_BYTES: usize = 256 << 10;
 /// An upload larger than this goes to a temporary file while it comes in.
 pub const SPOOL_MEMORY_BYTES: usize = 256 << 10;
+/// A download no larger than this is read by the thread that serves the request: to hand it to another takes longer.
+pub const FILE_LOOK_BYTES: u64 = 16 << 10;
 /// A download larger than this is copied to a temporary file, not to memory.
 pub const FILE_MEMORY_BYTES: u64 = 1 << 20;
 /// Connections for reading that stay open when nobody reads.

@@ -61,6 +61,9 @@ impl Service {
         commit: Option<u64>,
         path: &SessionPath,
     ) -> Result<FileContent, Refusal> {
+        if let Some(content) = self.inner.store.small_file(session.key, commit, path)? {
+            return Ok(content);
+        }
         // A large file is copied out of the store first; a crowd of readers must
         // not take every thread that others need for their look into it.
         let _room = self.inner.reads.acquire().await.map_err(|_| Refusal::Internal)?;

@@ -54,15 +54,17 @@ impl Nudge {
             self.carrier.carry_over();
             return;
         }
-        // Shorter than it was: begun anew.
-        let asked_at = self.asked_at.load(Ordering::Relaxed);
-        let asked_at = if pages < asked_at { 0 } else { asked_at };
-        let is_due = pages - asked_at >= CHECKPOINT_PAGES;
-        if is_due {
+        let mut asked_at = self.asked_at.load(Ordering::Relaxed);
+        if pages < asked_at {
+            // Begun anew.
+            asked_at = 0;
+        }
+        if pages - asked_at >= CHECKPOINT_PAGES {
             // Full means that it is asked for already.
             let _ = self.asked.try_send(());
+            asked_at = pages;
         }
-        self.asked_at.store(if is_due { pages } else { asked_at }, Ordering::Relaxed);
+        self.asked_at.store(asked_at, Ordering::Relaxed);
     }
 }
 

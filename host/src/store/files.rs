@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use rusqlite::Connection;
 use rusqlite::params;
 
+use crate::limits::FILE_LOOK_BYTES;
 use crate::limits::FILE_MEMORY_BYTES;
 use crate::model::entry::EntryKind;
 use crate::model::path::SessionPath;
@@ -80,20 +81,24 @@ impl Store {
         .await
     }
 
-    /// What is known of one file, directory or link as of a commit. Refused as
-    /// [`Store::files`].
-    pub async fn file_entry(
+    /// A file with its bytes, if it is so small that it takes a few pages of the database,
+    /// which are read right here. `None` for anything else; then [`Store::file`] knows.
+    pub fn small_file(
         &self,
         key: SessionKey,
         commit: Option<u64>,
-        path: SessionPath,
-    ) -> Result<Option<FileEntry>, StoreError> {
-        self.read(move |db| {
+        path: &SessionPath,
+    ) -> Result<Option<FileContent>, StoreError> {
+        self.look(|db| {
             let session = sessions::active(db, key)?;
             let view = commits::view_of(&session, commit)?;
-            Ok(nodes::at(db, key, &path, view)?.map(entry))
+            let file = nodes::at(db, key, path, view)?;
+            let Some(file) = file.filter(|node| node.kind == EntryKind::File && node.size <= FILE_LOOK_BYTES) else {
+                return Ok(None);
+            };
+            let body = Body::Memory(in_memory(db, &file, view)?);
+            Ok(Some(FileContent { entry: entry(file), commit: commit.unwrap_or(session.commit), body }))
         })
-        .await
     }
 
     /// A file with its bytes as of a commit; `None` for anything else. Refused as
@@ -112,9 +117,7 @@ impl Store {
                 let file = nodes::at(db, key, &path, view)?.filter(|node| node.kind == EntryKind::File);
                 let Some(file) = file else { return Ok(None) };
                 let body = if file.size <= FILE_MEMORY_BYTES {
-                    let mut bytes = Vec::new();
-                    chunks::copy_to(db, &file, view, &mut bytes)?;
-                    Body::Memory(bytes)
+                    Body::Memory(in_memory(db, &file, view)?)
                 } else {
                     let context = || StoreError::io("copy a file for a reader");
                     let mut copy = layout::nameless_file(&shared.layout.tmp()).map_err(context())?;
@@ -127,6 +130,12 @@ impl Store {
         })
         .await
     }
+}
+
+fn in_memory(db: &Connection, file: &Node, view: View) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = Vec::new();
+    chunks::copy_to(db, file, view, &mut bytes)?;
+    Ok(bytes)
 }
 
 /// One more than a page holds, if there are so many. A session's files are

@@ -78,7 +78,7 @@ async fn r23_a_restart_rolls_back_what_was_not_committed() {
     let key = kit.explicit("s").await.key;
     kit.put(key, "f", b"kept").await.unwrap();
     kit.store.commit_transaction(key, now()).await.unwrap();
-    let tag = kit.store.file_entry(key, None, path("f")).await.unwrap().unwrap().etag;
+    let tag = kit.entry(key, "f").await.etag;
     let lost = kit.put(key, "f", b"lost").await.unwrap();
     assert_ne!(lost.etag, tag);
     kit.put(key, "d/g", b"lost too").await.unwrap();

@@ -7,11 +7,13 @@ use crate::store::Tags;
 async fn a_file_is_read_as_it_was_written() {
     let kit = Kit::new().await;
     let key = kit.session("s").await.key;
-    for size in [0, 1, limits::CHUNK_BYTES, limits::SPOOL_MEMORY_BYTES + 1, 3 << 20] {
+    for size in [0, 1, limits::FILE_LOOK_BYTES as usize, limits::CHUNK_BYTES, limits::SPOOL_MEMORY_BYTES + 1, 3 << 20] {
         let bytes: Vec<u8> = (0..size).map(|at| (at / 5) as u8).collect();
         let put = kit.put(key, "dir/sub/f", &bytes).await.unwrap();
         assert_eq!(kit.read(key, "dir/sub/f").await.as_deref(), Some(bytes.as_slice()), "{size}");
-        let entry = kit.store.file_entry(key, None, path("dir/sub/f")).await.unwrap().unwrap();
+        let entry = kit.entry(key, "dir/sub/f").await;
+        let small = kit.store.small_file(key, None, &path("dir/sub/f")).unwrap();
+        assert_eq!(small.is_some(), size as u64 <= limits::FILE_LOOK_BYTES);
         assert_eq!((entry.size, entry.etag), (size as u64, put.etag));
     }
     assert_eq!(kit.tree(key).await, ["directory dir 0", "directory dir/sub 0", "file dir/sub/f 3145728"]);

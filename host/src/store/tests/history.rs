@@ -153,7 +153,7 @@ async fn r26a_a_revert_is_a_new_commit_that_holds_what_the_old_one_held() {
     .await;
     kit.set(key, "k", Some("1")).await;
     let before = kit.all_of(key, None).await;
-    let etag = kit.store.file_entry(key, None, path("a/big")).await.unwrap().unwrap().etag;
+    let etag = kit.entry(key, "a/big").await.etag;
     kit.job(key, "j2", &["a/big", "a/small", "a/new"], |dir| {
         let mut big = pieces(3, 1);
         big[PIECE] = 77;
@@ -170,7 +170,7 @@ async fn r26a_a_revert_is_a_new_commit_that_holds_what_the_old_one_held() {
     kit.check().await;
     assert_eq!(kit.all_of(key, None).await, before);
     assert_eq!(kit.all_of(key, Some(5)).await, after);
-    assert_eq!(kit.store.file_entry(key, None, path("a/big")).await.unwrap().unwrap().etag, etag);
+    assert_eq!(kit.entry(key, "a/big").await.etag, etag);
     // The working copy follows, and so do the counts.
     let draft = kit.begin(key).await;
     assert_eq!(draft.root().dir().read("a/big").unwrap(), pieces(3, 1));
@@ -232,7 +232,7 @@ async fn r26a_a_fork_shares_its_content_until_either_side_changes_it() {
     kit.check().await;
     assert_eq!(kit.read(old.key, "f").await.unwrap(), pieces(3, 2));
     assert_eq!(kit.store.params(old.key, None).await.unwrap().0["count"], "1");
-    let tag = async |key| kit.store.file_entry(key, None, path("f")).await.unwrap().unwrap().etag;
+    let tag = async |key| kit.entry(key, "f").await.etag;
     assert_ne!(tag(old.key).await, tag(new.key).await);
     kit.put(old.key, "f", b"changed").await.unwrap();
     kit.check().await;

@@ -59,6 +59,7 @@ use crate::store::Created;
 use crate::store::Draft;
 use crate::store::Ending;
 use crate::store::Fate;
+use crate::store::FileEntry;
 use crate::store::NewSession;
 use crate::store::NewVersion;
 use crate::store::PageOf;
@@ -250,8 +251,16 @@ impl Kit {
         self.store.put_file(key, path(at), self.spool(bytes), Precondition::default(), now()).await
     }
 
+    async fn entry(&self, key: SessionKey, at: &str) -> FileEntry {
+        self.store.file(key, None, path(at)).await.unwrap().unwrap().entry
+    }
+
     async fn read(&self, key: SessionKey, at: &str) -> Option<Vec<u8>> {
         let content = self.store.file(key, None, path(at)).await.unwrap()?;
+        if let Some(small) = self.store.small_file(key, None, &path(at)).unwrap() {
+            assert!(matches!((&small.body, &content.body), (Body::Memory(small), Body::Memory(all)) if small == all));
+            assert_eq!((small.entry, small.commit), (content.entry, content.commit));
+        }
         Some(match content.body {
             Body::Memory(bytes) => bytes,
             Body::Spooled(mut file) => {
