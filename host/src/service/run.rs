@@ -48,7 +48,7 @@ impl Service {
         if session.is_none() {
             self.set_out_unrecorded(owner, &id, order, client).await?;
         } else if !matches!(self.accept(owner, &id, order, Some(client)).await?, Accepted::New(_)) {
-            // Two random ids were the same.
+            // A caller has chosen the same id.
             return Err(Refusal::Internal);
         }
         // Who showed none was let in where none is demanded, and is given none.
@@ -74,7 +74,7 @@ impl Service {
         // As for any job: who is let in is counted before the next one is looked at.
         let _door = self.inner.door.lock().unwrap_or_else(PoisonError::into_inner);
         self.admit(owner, Some(self.standing(&owner.tenant)), None, None, queue)?;
-        // Two random ids were the same.
+        // A caller has chosen the same id.
         let listed = self.inner.live.enter(live_job(&job)).ok_or(Refusal::Internal)?;
         let unrecorded = self.inner.unrecorded.enter(job.clone());
         let queued = QueuedJob { seq: unrecorded.seq(), job, attempts: 0, created: None };

@@ -63,8 +63,8 @@ impl Service {
         let Err(error) = kept else {
             self.step_past_commit(live, Step::Stored);
             let outcome = ending.outcome.clone();
-            // What a dry run would have changed is on record alone.
-            if !walk.queued.job.dry_run {
+            // What a dry run would have changed is on record alone; and a record that is written behind is not there.
+            if !walk.queued.job.dry_run && matches!(walk.record, Record::Stored) {
                 live.note_ending(ending);
             }
             return Ok(outcome);

@@ -6,8 +6,7 @@
 //! tell what a secret permutation makes of that, and put each id at the place that it
 //! came from. Nothing depends on nobody guessing an id: each owner sees its own jobs only.
 //!
-//! Promise: no two ids have one place, whoever chose them. New ones of ours lie together
-//! at the end.
+//! Promise: no two ids have one place, whoever chose them. New ones of ours lie together.
 
 use rusqlite::Connection;
 use sha2::Digest as _;

@@ -203,7 +203,7 @@ CREATE TABLE job (
     tenant            TEXT NOT NULL,
     principal         TEXT NOT NULL,
     id                TEXT NOT NULL,
-    place             TEXT NOT NULL,          -- where its id lies in the index; the id itself lies anywhere
+    place             TEXT NOT NULL,          -- where its id lies in the index
     fingerprint       BLOB NOT NULL,          -- of the request
     module            TEXT NOT NULL,
     version           INTEGER NOT NULL,
@@ -286,17 +286,15 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
     db.set_prepared_statement_cache_capacity(128);
     keep_plans(&db)?;
     keep_log(&db)?;
-    // The log is carried over by `checkpoint`, away from whoever waits for a commit. A full
-    // group of jobs of many sessions changes more pages than the 2 MiB that SQLite keeps by
-    // itself; what does not fit is written and read again before its end.
+    // The log is carried over by `checkpoint`. A group of many jobs changes more pages than the
+    // 2 MiB that SQLite keeps by itself; what does not fit is written and read again.
     db.execute_batch(
         "PRAGMA cache_size = -8192;
          PRAGMA synchronous = FULL;
          PRAGMA wal_autocheckpoint = 0;
          PRAGMA journal_size_limit = 67108864;
          PRAGMA temp_store = MEMORY;
-         -- An upgrade puts tables in the place of others.
-         PRAGMA foreign_keys = OFF;",
+         PRAGMA foreign_keys = OFF; -- until tables were put in the place of others",
     )?;
     let transaction = db.transaction()?;
     if !transaction.prepare(KNOWN)?.exists([])? {
@@ -304,10 +302,13 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
         JobIds::choose(&transaction)?;
         transaction.execute("INSERT INTO schema_version VALUES (?1)", [VERSION])?;
     }
-    upgrade::upgrade(&transaction)?;
+    let is_upgraded = upgrade::upgrade(&transaction)?;
     let found = version(&transaction)?;
     transaction.commit()?;
     must_be_known(found)?;
+    if is_upgraded {
+        fold_log(&db)?; // It holds all that was written anew.
+    }
     db.execute_batch("PRAGMA foreign_keys = ON")?;
     Ok(db)
 }

@@ -16,15 +16,17 @@ use crate::store::schema::JOBS;
 use crate::store::schema::QUOTAS;
 use crate::store::schema::SESSIONS;
 
-/// Brings the tables of an older version up to this one's, step by step.
-pub(super) fn upgrade(db: &Connection) -> Result<(), StoreError> {
-    if schema::version(db)? == 1 {
+/// Brings the tables of an older version up to this one's, step by step; says whether
+/// they were of one.
+pub(super) fn upgrade(db: &Connection) -> Result<bool, StoreError> {
+    let before = schema::version(db)?;
+    if before == 1 {
         from_1(db)?;
     }
     if schema::version(db)? == 2 {
         from_2(db)?;
     }
-    Ok(())
+    Ok(schema::version(db)? != before)
 }
 
 /// Version 1 kept no history: each session begins one at its last commit. Its
