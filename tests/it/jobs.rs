@@ -15,6 +15,7 @@ async fn a_job_is_accepted_and_found_under_its_location() {
     let job = answer.json();
     assert_eq!(answer.header("location"), Some(format!("/v1/jobs/{}", job["id"].as_str().unwrap()).as_str()));
     assert!(matches!(job["state"].as_str(), Some("queued" | "running")), "{job:#}");
+    assert_is_uuid_v4(job["id"].as_str().unwrap());
     let done = server.job(job["id"].as_str().unwrap()).await.wait().await.succeeded().json;
 
     for name in ["created_at", "started_at", "ended_at"] {
@@ -38,6 +39,33 @@ async fn a_client_that_waits_gets_the_ended_job_in_one_request() {
     assert_eq!(answer.json()["state"], "succeeded");
     let failed = server.new_job(guests::WRITE_THEN_TRAP).prefer("wait=60").answer().await.expect(200);
     assert_eq!(failed.json()["state"], "failed");
+}
+
+/// As it is written: 8-4-4-4-12 lower-case digits.
+#[track_caller]
+fn assert_is_uuid_v4(id: &str) {
+    let shape: String = id.chars().map(|c| if matches!(c, '0'..='9' | 'a'..='f') { 'x' } else { c }).collect();
+    assert_eq!(shape, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", "{id}");
+    assert!(id[14..].starts_with('4') && id[19..].starts_with(['8', '9', 'a', 'b']), "{id}");
+}
+
+#[tokio::test]
+async fn who_waits_is_told_what_the_record_says() {
+    let server = TestServer::start().await;
+    let session = server.new_session().await;
+    let report = || session.new_job(guests::REPORT).args(["[1, 2]"]);
+    for order in [
+        server.new_job(guests::HELLO),
+        server.new_job(guests::WRITE_THEN_TRAP),
+        server.new_job(guests::HELLO).session("nobody-made-it"),
+        server.new_job(guests::FLOOD_STDOUT).limit("output_bytes", 1_000),
+        report().with("labels", serde_json::json!({"a": "b"})),
+        report().with("commit", false),
+        session.new_job(guests::REMEMBER).id("chosen"),
+    ] {
+        let told = order.run().await;
+        assert_eq!(told.json, told.look().await.json);
+    }
 }
 
 #[tokio::test]

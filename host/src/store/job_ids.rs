@@ -29,7 +29,7 @@ pub(super) struct JobIds {
 const FREE_BITS: u32 = 122;
 const HALF_BITS: u32 = FREE_BITS / 2;
 const HALF: u64 = (1 << HALF_BITS) - 1;
-/// With so many, what comes out of a Feistel network cannot be told from chance.
+/// With so many, what comes out of a Feistel network cannot be told from chance (Luby and Rackoff, 1988).
 const ROUNDS: u8 = 4;
 /// The free bits beneath the time, which has 48: milliseconds since 1970.
 const RANDOM_BITS: u32 = FREE_BITS - 48;
