@@ -223,15 +223,15 @@ impl Overrides {
     }
 
     /// What is set after a change, whose numbers were checked.
-    pub fn after(mut self, change: QuotaChange) -> Overrides {
+    pub fn after(mut self, change: &QuotaChange) -> Overrides {
         let changes = match change {
-            QuotaChange::Replace(set) => return set,
+            QuotaChange::Replace(set) => return set.clone(),
             QuotaChange::Merge(changes) => changes,
         };
         for (measure, value) in changes {
             match value {
-                Some(value) => drop(self.0.insert(measure, value)),
-                None => drop(self.0.remove(&measure)),
+                Some(value) => drop(self.0.insert(*measure, *value)),
+                None => drop(self.0.remove(measure)),
             }
         }
         self

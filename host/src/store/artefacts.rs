@@ -87,7 +87,7 @@ impl Store {
         let shared = self.shared();
         let others = self.writer().enqueue(move |db| {
             let delete = "DELETE FROM artefact WHERE fingerprint <> ?1 RETURNING digest, fingerprint";
-            rows::all(db, delete, [fingerprint], |row| {
+            rows::all(db, delete, [&fingerprint], |row| {
                 let other: String = row.get("fingerprint")?;
                 Ok((rows::digest(row, "digest")?, other))
             })

@@ -76,10 +76,13 @@ impl Collector {
 
     /// Decides about the module of a job that is just over.
     pub(super) fn job_is_over(&self, db: &Connection, digest: Digest) -> Result<Option<Condemned>, StoreError> {
-        // Nearly always empty, so that the end of a job costs nothing more.
-        if !self.fates().lingering.contains(&digest) {
+        // Nearly always empty, so that the end of a job costs nothing more. It was decided
+        // before if the transaction that did so is not there, and this one comes in its place.
+        let fates = self.fates();
+        if !fates.lingering.contains(&digest) && !fates.condemned.contains(&digest) {
             return Ok(None);
         }
+        drop(fates);
         self.look_at(db, digest)
     }
 

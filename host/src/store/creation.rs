@@ -90,11 +90,11 @@ impl Store {
     /// fork also as `SessionGone`, `NoCommit`, `SessionBytes` and `SessionFiles`.
     pub fn create_session(&self, new: NewSession) -> Receipt<Created> {
         let shared = self.shared();
-        self.writer().enqueue(move |db| create(db, &shared.quotas, new))
+        self.writer().enqueue(move |db| create(db, &shared.quotas, &new))
     }
 }
 
-fn create(db: &Connection, quotas: &Quotas, new: NewSession) -> Result<Created, StoreError> {
+fn create(db: &Connection, quotas: &Quotas, new: &NewSession) -> Result<Created, StoreError> {
     tenants::must_exist(db, &new.owner.tenant)?;
     let origin = new.from.map(|from| origin(db, from)).transpose()?;
     let base = match &origin {
@@ -107,7 +107,7 @@ fn create(db: &Connection, quotas: &Quotas, new: NewSession) -> Result<Created, 
     }
     let usage = origin.as_ref().map(|(_, _, commit)| commit.usage).unwrap_or_default();
     puts::must_fit(new.limits, Usage::default(), usage)?;
-    let Some(session) = insert(db, &new, usage)? else { return made_before(db, &new) };
+    let Some(session) = insert(db, new, usage)? else { return made_before(db, new) };
     let (cause, stored) = match &origin {
         Some((from, view, _)) => (Cause::Forked, undo::fork(db, from, *view, session.key)?),
         None => (Cause::Created, 0),

@@ -116,9 +116,9 @@ impl Store {
         self.writer().enqueue(move |db| {
             let mark = "UPDATE session SET state = 'marked' WHERE key = ?1 AND state = 'active' AND expires_at <= ?2";
             let mut marked = Vec::with_capacity(keys.len());
-            for key in keys {
+            for key in &keys {
                 if rows::change(db, mark, params![key.0, now.micros()])? == 1 {
-                    marked.push(key);
+                    marked.push(*key);
                 }
             }
             Ok(marked)

@@ -44,7 +44,7 @@ impl Store {
             let row = params![tenant, key.id, key.hash, principal, scopes.join(" "), key.created_at.micros()];
             match rows::change(db, insert, row)? {
                 1 => Ok(()),
-                _ => Err(Refused::KeyExists { id: key.id }.into()),
+                _ => Err(Refused::KeyExists { id: key.id.clone() }.into()),
             }
         })
     }

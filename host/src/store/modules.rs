@@ -158,7 +158,7 @@ impl Store {
             }
             let delta = Delta { modules: 1, module_bytes: rows::stored(new.size_bytes), ..Delta::default() };
             quotas::count(db, &new.tenant, delta, Some(&shared.quotas.of(&new.tenant)))?;
-            insert(db, new).map(Added::New)
+            insert(db, &new).map(Added::New)
         };
         self.writer().enqueue_then(add, move |added| {
             told.found.forget();
@@ -272,7 +272,7 @@ fn find(db: &Connection, tenant: &TenantId, reference: &ModuleRef) -> Result<Opt
     }
 }
 
-fn insert(db: &Connection, new: NewVersion) -> Result<ModuleVersion, StoreError> {
+fn insert(db: &Connection, new: &NewVersion) -> Result<ModuleVersion, StoreError> {
     let (tenant, name) = (new.tenant.as_str(), new.name.as_str());
     let next = "INSERT INTO module (tenant, name, next_version) VALUES (?1, ?2, 2)
                 ON CONFLICT (tenant, name) DO UPDATE SET next_version = next_version + 1
@@ -296,15 +296,15 @@ fn insert(db: &Connection, new: NewVersion) -> Result<ModuleVersion, StoreError>
     ];
     rows::change(db, row, values)?;
     Ok(ModuleVersion {
-        name: new.name,
+        name: new.name.clone(),
         version,
         digest: new.digest,
         size_bytes: new.size_bytes,
         state: ModuleState::Compiling,
         kind: new.kind,
-        imports: new.imports.into(),
+        imports: new.imports.clone().into(),
         created_at: new.now,
-        created_by: new.created_by,
+        created_by: new.created_by.clone(),
     })
 }
 

@@ -65,10 +65,10 @@ impl Store {
         self.writer().enqueue(move |db| {
             let mut edit = Edit::enter(db, access)?;
             let find = "SELECT 1 FROM param WHERE session = ?1 AND name = ?2 AND until = 0";
-            if !rows::exists(db, find, params![access.session.0, name])? {
-                return Err(Refused::NoParam(name).into());
+            if !rows::exists(db, find, params![access.session.0, &name])? {
+                return Err(Refused::NoParam(name.clone()).into());
             }
-            edit.params(&ParamChanges::from([(name, None)]))?;
+            edit.params(&ParamChanges::from([(name.clone(), None)]))?;
             Ok(edit.finish(By { cause: Cause::Params, job: None, at: now })?.commit)
         })
     }

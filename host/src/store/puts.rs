@@ -108,7 +108,7 @@ impl Store {
     fn write_files<T: Send + 'static>(
         &self,
         key: SessionKey,
-        write: impl FnOnce(&Connection) -> Result<Written<T>, StoreError> + Send + 'static,
+        write: impl Fn(&Connection) -> Result<Written<T>, StoreError> + Send + 'static,
     ) -> Receipt<T> {
         let shared = self.shared();
         self.writer().enqueue_then(write, move |written| {

@@ -95,7 +95,7 @@ impl Store {
         self.writer().enqueue_then(
             move |db| {
                 tenants::must_exist(db, &named)?;
-                let set = overrides(db, &named)?.after(change);
+                let set = overrides(db, &named)?.after(&change);
                 rows::change(db, "DELETE FROM tenant_quota WHERE tenant = ?1", [named.as_str()])?;
                 let insert = "INSERT INTO tenant_quota (tenant, name, value) VALUES (?1, ?2, ?3)";
                 for (measure, value) in set.iter() {

@@ -32,7 +32,7 @@ impl Store {
             let insert = "INSERT INTO tenant (name, created_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
             match rows::change(db, insert, params![name.as_str(), now.micros()])? {
                 1 => Ok(()),
-                _ => Err(Refused::TenantExists(name).into()),
+                _ => Err(Refused::TenantExists(name.clone()).into()),
             }
         })
     }

@@ -76,7 +76,7 @@ impl Store {
     fn go_back(
         &self,
         key: SessionKey,
-        work: impl FnOnce(&Connection) -> Result<Undone, StoreError> + Send + 'static,
+        work: impl Fn(&Connection) -> Result<Undone, StoreError> + Send + 'static,
     ) -> Receipt<u64> {
         let shared = self.shared();
         self.writer().enqueue_then(work, move |undone| {

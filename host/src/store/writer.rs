@@ -1,6 +1,7 @@
 //! The one writer: a line of units of work, gathered into commits.
 //!
-//! Comes in: a closure over the connection, from any thread.
+//! Comes in: a closure over the connection, from any thread. It may be called twice,
+//! so what it does beside the connection must bear that.
 //! Goes out: its answer, through a [`Receipt`], once the commit is on disk.
 //!
 //! Promise: units happen in the order in which they came in, each whole or not
@@ -63,7 +64,7 @@ impl Writer {
     pub(super) fn enqueue<T, W>(&self, work: W) -> Receipt<T>
     where
         T: Send + 'static,
-        W: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        W: Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         self.enqueue_then(work, |result| result)
     }
@@ -74,7 +75,7 @@ impl Writer {
     where
         A: Send + 'static,
         T: Send + 'static,
-        W: FnOnce(&Connection) -> Result<A, StoreError> + Send + 'static,
+        W: Fn(&Connection) -> Result<A, StoreError> + Send + 'static,
         F: FnOnce(Result<A, StoreError>) -> Result<T, StoreError> + Send + 'static,
     {
         if self.line.len() >= WRITES_WAITING_MAX {
@@ -90,7 +91,7 @@ impl Writer {
     where
         A: Send + 'static,
         T: Send + 'static,
-        W: FnOnce(&Connection) -> Result<A, StoreError> + Send + 'static,
+        W: Fn(&Connection) -> Result<A, StoreError> + Send + 'static,
         F: FnOnce(Result<A, StoreError>) -> Result<T, StoreError> + Send + 'static,
     {
         self.put(work, then, Patience::None)
@@ -102,7 +103,7 @@ impl Writer {
     where
         A: Send + 'static,
         T: Send + 'static,
-        W: FnOnce(&Connection) -> Result<A, StoreError> + Send + 'static,
+        W: Fn(&Connection) -> Result<A, StoreError> + Send + 'static,
         F: FnOnce(Result<A, StoreError>) -> Result<T, StoreError> + Send + 'static,
     {
         self.put(work, then, Patience::UntilOthersCome)
@@ -112,14 +113,14 @@ impl Writer {
     where
         A: Send + 'static,
         T: Send + 'static,
-        W: FnOnce(&Connection) -> Result<A, StoreError> + Send + 'static,
+        W: Fn(&Connection) -> Result<A, StoreError> + Send + 'static,
         F: FnOnce(Result<A, StoreError>) -> Result<T, StoreError> + Send + 'static,
     {
         if self.is_poisoned() {
             return Receipt::refused(StoreError::Poisoned);
         }
         let (reply, receipt) = Receipt::new();
-        let unit = Work { work: Some(work), then, result: None, reply };
+        let unit = Work { work, then, result: None, reply };
         match self.line.put(Box::new(unit), patience) {
             Ok(()) => receipt,
             // The writer's thread is gone.
@@ -140,11 +141,29 @@ impl Drop for Writer {
 
 /// One piece of work, its type forgotten.
 trait Unit: Send {
-    /// Does the work inside the open transaction. Says what the whole transaction
-    /// died of, should it be gone now.
-    fn run(&mut self, db: &Connection) -> Lost;
+    /// Does the work inside the open transaction.
+    fn run(&mut self, db: &Connection, apart: Apart) -> Ran;
     /// Tells the result; `lost` if the transaction is not there.
     fn settle(self: Box<Self>, lost: Option<Lost>);
+}
+
+/// How the units of a transaction are kept apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Apart {
+    /// Not at all: if one fails half-way, the whole transaction is begun again.
+    Hoping,
+    /// Each has a savepoint, to which a failure of it goes back.
+    BySavepoints,
+}
+
+/// What a unit made of the transaction.
+enum Ran {
+    /// All of its work is in it, or nothing.
+    Whole,
+    /// A part of its work is.
+    Torn,
+    /// It is gone.
+    Gone(Lost),
 }
 
 /// Why a whole commit is not there.
@@ -166,7 +185,7 @@ impl Lost {
 }
 
 struct Work<A, T, W, F> {
-    work: Option<W>,
+    work: W,
     then: F,
     result: Option<Result<A, StoreError>>,
     reply: Reply<T>,
@@ -176,20 +195,28 @@ impl<A, T, W, F> Unit for Work<A, T, W, F>
 where
     A: Send,
     T: Send,
-    W: FnOnce(&Connection) -> Result<A, StoreError> + Send,
+    W: Fn(&Connection) -> Result<A, StoreError> + Send,
     F: FnOnce(Result<A, StoreError>) -> Result<T, StoreError> + Send,
 {
-    fn run(&mut self, db: &Connection) -> Lost {
-        self.result = self.work.take().map(|work| run_in_savepoint(db, work));
-        match &self.result {
-            Some(Err(StoreError::Full)) => Lost::Full,
-            _ => Lost::Poisoned,
+    fn run(&mut self, db: &Connection, apart: Apart) -> Ran {
+        let before = db.total_changes();
+        let result = match apart {
+            Apart::Hoping => caught(db, &self.work),
+            Apart::BySavepoints => run_in_savepoint(db, &self.work),
+        };
+        let result = self.result.insert(result);
+        if db.is_autocommit() {
+            // It rolls back by itself when the disk is full or broken.
+            let full = matches!(result, Err(StoreError::Full));
+            return Ran::Gone(if full { Lost::Full } else { Lost::Poisoned });
         }
+        let torn = apart == Apart::Hoping && result.is_err() && db.total_changes() != before;
+        if torn { Ran::Torn } else { Ran::Whole }
     }
 
     fn settle(self: Box<Self>, lost: Option<Lost>) {
-        let Work { work, then, result, reply, .. } = *self;
-        // Work that was not done goes first, with all it holds.
+        let Work { work, then, result, reply } = *self;
+        // What the work holds goes first.
         drop(work);
         let result = match (lost, result) {
             // Its own refusal is the better news: it holds in any case.
@@ -204,14 +231,9 @@ where
 
 /// Does one unit's work so that a failure of it leaves nothing behind, while the
 /// units around it stay.
-fn run_in_savepoint<T>(
-    db: &Connection,
-    work: impl FnOnce(&Connection) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
+fn run_in_savepoint<T>(db: &Connection, work: impl Fn(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
     db.prepare_cached("SAVEPOINT unit")?.execute([])?;
-    // A mistake of ours in one unit must not end the thread that all others need.
-    let result = catch_unwind(AssertUnwindSafe(|| work(db)));
-    let result = result.unwrap_or_else(|_| Err(StoreError::Broken("a write panicked".to_owned())));
+    let result = caught(db, work);
     // A full disk may have ended the whole transaction; then there is no savepoint.
     if result.is_err() && !db.is_autocommit() {
         db.prepare_cached("ROLLBACK TO unit")?.execute([])?;
@@ -220,6 +242,12 @@ fn run_in_savepoint<T>(
         db.prepare_cached("RELEASE unit")?.execute([])?;
     }
     result
+}
+
+/// A mistake of ours in one unit must not end the thread that all others need.
+fn caught<T>(db: &Connection, work: impl Fn(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let result = catch_unwind(AssertUnwindSafe(|| work(db)));
+    result.unwrap_or_else(|_| Err(StoreError::Broken("a write panicked".to_owned())))
 }
 
 /// The line of a writer; closed when dropped.
@@ -259,41 +287,56 @@ impl Desk {
         }
     }
 
-    /// Runs the batch in one transaction; says why if it is not there.
+    /// Runs the batch in one transaction; says why if it is not there. Hardly ever does
+    /// a unit fail when it has written something, so only then are all of them kept apart.
     fn commit(&self, batch: &mut [Box<dyn Unit>]) -> Option<Lost> {
         if self.poisoned.load(Ordering::Acquire) {
             return Some(Lost::Poisoned);
         }
+        let mut ran = self.transact(batch, Apart::Hoping);
+        if matches!(ran, Ran::Torn) {
+            ran = self.transact(batch, Apart::BySavepoints);
+        }
+        match ran {
+            Ran::Whole => None,
+            Ran::Torn => unreachable!("a savepoint takes back what a unit did"),
+            Ran::Gone(lost) => Some(lost),
+        }
+    }
+
+    fn transact(&self, batch: &mut [Box<dyn Unit>], apart: Apart) -> Ran {
         if let Err(error) = self.execute("BEGIN IMMEDIATE") {
-            return Some(self.fail("begin", &error));
+            return self.fail("begin", &error);
         }
         for unit in batch {
-            let lost = unit.run(&self.db);
-            if self.db.is_autocommit() {
-                // It rolls back by itself when the disk is full or broken.
-                tracing::error!("the database gave up a transaction");
-                return Some(lost);
-            }
-        }
-        match self.execute("COMMIT") {
-            Ok(()) => None,
-            Err(error) => {
-                let lost = self.fail("commit", &error);
-                if !self.db.is_autocommit() && self.execute("ROLLBACK").is_err() {
-                    return Some(Lost::Poisoned);
+            match unit.run(&self.db, apart) {
+                Ran::Whole => (),
+                Ran::Torn => {
+                    return self
+                        .execute("ROLLBACK")
+                        .map_or_else(|error| self.fail("roll back", &error), |()| Ran::Torn);
                 }
-                Some(lost)
+                Ran::Gone(lost) => {
+                    tracing::error!("the database gave up a transaction");
+                    return Ran::Gone(lost);
+                }
             }
         }
+        let Err(error) = self.execute("COMMIT") else { return Ran::Whole };
+        let gone = self.fail("commit", &error);
+        if !self.db.is_autocommit() && self.execute("ROLLBACK").is_err() {
+            return Ran::Gone(Lost::Poisoned);
+        }
+        gone
     }
 
     fn execute(&self, sql: &str) -> Result<(), rusqlite::Error> {
         self.db.prepare_cached(sql)?.execute([]).map(|_| ())
     }
 
-    fn fail(&self, what: &str, error: &rusqlite::Error) -> Lost {
+    fn fail(&self, what: &str, error: &rusqlite::Error) -> Ran {
         tracing::error!(%error, "the database could not {what}");
-        Lost::from(error)
+        Ran::Gone(Lost::from(error))
     }
 }
 

@@ -13,6 +13,7 @@ use crate::store::JobFilter;
 use crate::store::Key;
 use crate::store::SessionFilter;
 use crate::store::Stream;
+use crate::store::rows;
 
 fn tenant() -> TenantId {
     "acme".parse().unwrap()
@@ -114,6 +115,29 @@ async fn bytes_stay_for_jobs_that_were_accepted_and_go_after_them() {
     assert_eq!(kit.store.artefact(digest, "f00").await.unwrap(), None);
     // Uploaded again, it is a version of its own.
     assert!(matches!(kit.upload("letter", b"letter 1").await, Added::New(version) if version.version == 2));
+}
+
+#[tokio::test]
+async fn bytes_go_with_their_last_job_if_its_end_was_written_twice() {
+    let kit = Kit::new().await;
+    let digest = Digest::of(b"letter 1");
+    kit.store.save_artefact(digest, "f00", &b"code"[..]).await.unwrap();
+    let seq = kit.accept("j").await;
+    assert!(kit.store.delete_module(tenant(), "letter".parse().unwrap()).await.unwrap());
+    // What comes while this waits is one commit.
+    let (gate, closed) = std::sync::mpsc::channel::<()>();
+    let closed = std::sync::Mutex::new(closed);
+    drop(kit.store.writer().enqueue(move |_| Ok(drop(closed.lock().unwrap().recv()))));
+    let ended = kit.store.end(seq, 0, ending(Outcome::failed(Reason::HostError, "x")));
+    let torn = kit.store.writer().enqueue::<(), _>(|db| {
+        rows::change(db, "UPDATE tenant SET created_at = 0", [])?;
+        Err(StoreError::Broken("on purpose".to_owned()))
+    });
+    drop(gate);
+    assert!(torn.await.is_err());
+    ended.await.unwrap();
+    assert!(kit.store.wasm(digest).await.unwrap().is_none());
+    assert_eq!(kit.store.artefact(digest, "f00").await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! The writer, on a database with one table.
 
+use std::sync::Mutex;
+use std::sync::mpsc;
+
 use super::*;
 use crate::limits::LOG_PAGES_MAX;
 use crate::store::checkpoint::Checkpointer;
@@ -17,8 +20,24 @@ fn writer(prepare: impl FnOnce(&mut Connection)) -> (tempfile::TempDir, Checkpoi
     (home, checkpointer, writer)
 }
 
-fn insert(number: i64) -> impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static {
+fn insert(number: i64) -> impl Fn(&Connection) -> Result<(), StoreError> + Send + 'static {
     move |db| Ok(db.execute("INSERT INTO line VALUES (?1)", [number]).map(|_| ())?)
+}
+
+/// Keeps the writer in a unit until what this gives is dropped; so all that comes
+/// meanwhile is one commit.
+fn hold(writer: &Writer) -> mpsc::Sender<()> {
+    let (gate, closed) = mpsc::channel();
+    let (begin, begun) = mpsc::channel();
+    let closed = Mutex::new(closed);
+    drop(writer.enqueue(move |_| {
+        begin.send(()).unwrap();
+        // An error says that the gate was dropped.
+        closed.lock().unwrap().recv().unwrap_err();
+        Ok(())
+    }));
+    begun.recv().unwrap();
+    gate
 }
 
 fn numbers(db: &Connection) -> Result<Vec<i64>, StoreError> {
@@ -37,13 +56,7 @@ fn units_happen_in_the_order_of_the_calls_also_if_nobody_waits() {
 #[test]
 fn a_unit_that_fails_or_panics_leaves_nothing_and_spares_its_neighbours() {
     let (_home, _checkpointer, writer) = writer(|_| ());
-    let gate = Arc::new(std::sync::Barrier::new(2));
-    let closed = Arc::clone(&gate);
-    // Holds the line, so that all that follows is one commit.
-    drop(writer.enqueue(move |_| {
-        closed.wait();
-        Ok(())
-    }));
+    let gate = hold(&writer);
     let first = writer.enqueue(insert(1));
     let failing = writer.enqueue::<(), _>(|db| {
         insert(2)(db)?;
@@ -54,12 +67,37 @@ fn a_unit_that_fails_or_panics_leaves_nothing_and_spares_its_neighbours() {
         panic!("on purpose");
     });
     let last = writer.enqueue(insert(4));
-    gate.wait();
+    drop(gate);
     assert!(first.wait().is_ok());
     assert!(matches!(failing.wait(), Err(StoreError::Broken(_))));
     assert!(matches!(panicking.wait(), Err(StoreError::Broken(_))));
     assert!(last.wait().is_ok());
     assert_eq!(writer.enqueue(numbers).wait().unwrap(), [1, 4]);
+}
+
+#[test]
+fn units_are_done_again_only_for_one_that_fails_half_way() {
+    let (_home, _checkpointer, writer) = writer(|_| ());
+    for (half_way, runs) in [(false, 1), (true, 2)] {
+        let gate = hold(&writer);
+        let counted = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&counted);
+        let neighbour = writer.enqueue(move |db| {
+            count.fetch_add(1, Ordering::Relaxed);
+            insert(1)(db)
+        });
+        let failing = writer.enqueue::<(), _>(move |db| {
+            if half_way {
+                insert(2)(db)?;
+            }
+            Err(StoreError::Broken("on purpose".to_owned()))
+        });
+        drop(gate);
+        assert!(failing.wait().is_err());
+        neighbour.wait().unwrap();
+        assert_eq!(counted.load(Ordering::Relaxed), runs, "{half_way}");
+    }
+    assert_eq!(writer.enqueue(numbers).wait().unwrap(), [1, 1]);
 }
 
 #[test]
@@ -78,18 +116,12 @@ fn what_is_written_behind_an_answer_is_taken_along_in_its_place() {
 #[test]
 fn a_full_line_says_so_at_once() {
     let (_home, _checkpointer, writer) = writer(|_| ());
-    let gate = Arc::new(std::sync::Barrier::new(2));
-    let closed = Arc::clone(&gate);
-    let held = writer.enqueue(move |_| {
-        closed.wait();
-        Ok(())
-    });
+    let gate = hold(&writer);
     let waiting: Vec<_> =
         (0..=WRITES_WAITING_MAX + WRITES_PER_COMMIT_MAX).map(|_| writer.enqueue(|_| Ok(()))).collect();
     // The next step of a job is let in all the same.
     let step = writer.enqueue_step(|_| Ok(()), |done| done);
-    gate.wait();
-    held.wait().unwrap();
+    drop(gate);
     step.wait().unwrap();
     let refused = waiting.into_iter().filter_map(|receipt| receipt.wait().err()).collect::<Vec<_>>();
     assert!(!refused.is_empty() && refused.iter().all(|error| matches!(error, StoreError::Busy)));
