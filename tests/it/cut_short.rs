@@ -220,6 +220,65 @@ async fn r13_r25_a_creation_cut_short_twice_is_given_to_the_job_again_and_who_wa
     assert_eq!(server.list("/v1/sessions").await.len(), 1);
 }
 
+/// One that was accepted before the creator has the first place in the lane by its age.
+#[tokio::test]
+async fn r13_r25_those_who_named_the_id_before_its_creator_was_accepted_come_after_it_again() {
+    let mut server = TestServer::start().await;
+    let mine = server.session("mine");
+    let first = mine.hold().await;
+    let waiters = wait_on(&mine).await;
+    let args = CREATE.replace("stay-before 3", "stay-before 2");
+    let creator = server.new_job(OPS).args(args.split(' ')).submit().await;
+    until_attempt(&creator, 1, "made").await;
+    cut(&mut server);
+    assert_eq!(creator.wait().await.succeeded().json["attempt"], 2);
+    // It ran outside, and runs again: now there is a session.
+    until("the first runs again", || async {
+        let first = first.look().await;
+        (first.state() == "running").then_some(first.json["session"]["active"] == true)
+    })
+    .await
+    .then_some(())
+    .expect("it is in the session that it named");
+    first.end().await;
+    check_ran(&waiters, ["id Some(\"mine\")", "get Some(\"v\")"]).await;
+    assert_eq!(mine.text("f").await, "1");
+}
+
+#[tokio::test]
+async fn r14_r25_a_creator_that_had_named_the_id_begins_outside_it_again() {
+    let mut server = TestServer::start().await;
+    let args = "id create first rename second set k v progress renamed stay-before 2";
+    let creator = server.session("first").new_job(OPS).args(args.split(' ')).submit().await;
+    until_attempt(&creator, 1, "renamed").await;
+    let before = creator.lines().await;
+    cut(&mut server);
+    let creator = creator.wait().await.succeeded();
+    assert_eq!(creator.lines().await, before);
+    assert_eq!(before, ["id None", "create Ok(\"first\")", "rename Ok(())", "set Ok(())"]);
+    assert_eq!(server.session("second").param("k").await.as_deref(), Some("v"));
+    assert_eq!(server.list("/v1/sessions").await.len(), 1);
+}
+
+/// Whether the job has ended before the server dies or not.
+#[tokio::test]
+async fn r19_r25_what_was_dropped_stays_dropped_and_its_job_is_not_run_again() {
+    let mut server = TestServer::start().await;
+    let session = session_with_things(&server, "s").await;
+    let args = "create mine progress made stay";
+    let creator = server.new_job(OPS).args(args.split(' ')).submit().await;
+    until_attempt(&creator, 1, "made").await;
+    let running = session.hold().await;
+    for id in ["s", "mine"] {
+        let _ = server.delete(&format!("/v1/sessions/{id}")).await.expect(202);
+    }
+    cut(&mut server);
+    for job in [running, creator] {
+        assert_eq!(job.wait().await.cancelled().json["attempt"], 1);
+    }
+    assert!(server.list("/v1/sessions").await.is_empty());
+}
+
 /// It made a second session, and could not give it the id that the first one had.
 #[tokio::test]
 async fn r14_r25_a_creator_that_had_renamed_its_session_is_given_the_same_and_renames_it_again() {

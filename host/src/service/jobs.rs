@@ -275,24 +275,6 @@ impl Service {
         }
     }
 
-    /// Takes up a job that an earlier server accepted.
-    pub(super) fn resume(&self, queued: QueuedJob) {
-        let lane = queued.job.session.as_ref().and_then(|named| {
-            let unknown = named.key.is_none();
-            let freely = unknown && self.inner.settings.unknown_sessions == admission::UnknownSessions::Parallel;
-            (!freely).then(|| LaneKey { owner: queued.job.owner.clone(), session: named.id.clone() })
-        });
-        let place = lane.map(|lane| self.inner.lanes.join(lane));
-        // Those who named the session of a creator come after it again.
-        let ahead = queued.created.as_ref().map(|session| {
-            let lane = LaneKey { owner: queued.job.owner.clone(), session: session.clone() };
-            self.inner.lanes.join(lane)
-        });
-        let listed = self.inner.live.enter(live_job(&queued.job));
-        let listed = listed.expect("the store has one job of a name, and nobody else is in yet");
-        self.set_out(Walk { queued, listed, record: Record::Stored, client: None, ahead }, place);
-    }
-
     /// Sends an accepted job on its walk.
     pub(super) fn set_out(&self, walk: Walk, place: Option<Place>) {
         let service = self.clone();

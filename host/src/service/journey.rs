@@ -90,6 +90,7 @@ struct Needs<'a> {
     service: &'a Service,
     job: &'a NewJob,
     has_lane: bool,
+    is_creator: bool,
 }
 
 impl Supply for Needs<'_> {
@@ -98,6 +99,10 @@ impl Supply for Needs<'_> {
     }
 
     async fn session(&self) -> Result<Option<Session>, StoreError> {
+        // Who made a session in an earlier attempt began outside, and does so again.
+        if self.is_creator {
+            return Ok(None);
+        }
         self.service.session_at_start(self.job, self.has_lane).await
     }
 }
@@ -173,7 +178,7 @@ impl Service {
             .filter(|_| has_lane)
             .map(|named| LaneKey { owner: job.owner.clone(), session: named.id.clone() });
         let waiting = Waiting { live, jobs: &self.inner.live, draining: &self.inner.draining, lane };
-        let supply = Needs { service: self, job, has_lane };
+        let supply = Needs { service: self, job, has_lane, is_creator: walk.queued.created.is_some() };
         let Ready { slot, session, in_lane } = waiting.ready(place, turn, &supply).await?;
         live.enter(session.as_ref());
 

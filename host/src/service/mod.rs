@@ -16,6 +16,7 @@ mod settle;
 mod shares;
 mod purses;
 pub mod jobs;
+mod resume;
 mod desk;
 mod record;
 pub mod run;
@@ -165,9 +166,7 @@ impl Service {
         for (tenant, version) in recovered.compiling {
             service.compile_again(tenant, version);
         }
-        for job in recovered.queued {
-            service.resume(job);
-        }
+        service.resume(recovered.queued);
         // Last: jobs that were queued have their places by now, and keep their sessions.
         service.sweep_from_now_on();
         Ok(service)

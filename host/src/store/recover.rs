@@ -30,6 +30,8 @@ use crate::store::rows;
 use crate::store::sessions;
 use crate::store::undo;
 
+const DROPPED: &str = "its session was dropped, and the server stopped";
+
 /// A job that waits for its turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueuedJob {
@@ -61,6 +63,7 @@ impl Store {
     /// opened and before anything else is asked of it.
     pub async fn recover(&self, now: Timestamp) -> Result<Recovered, StoreError> {
         let put_in_order = self.writer().enqueue(move |db| {
+            cancel_in_marked(db, now)?;
             let lost = requeue(db, now)?;
             let rolled_back = undo::roll_back_all(db)?;
             Ok((lost, rolled_back, remove_all_marked(db)?))
@@ -83,6 +86,35 @@ fn remove_all_marked(db: &Connection) -> Result<usize, StoreError> {
     Ok(marked.len())
 }
 
+/// Ends the jobs that were running in sessions which were dropped, or had made them: they
+/// were being stopped (R19).
+fn cancel_in_marked(db: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    let running =
+        "SELECT job.seq, job.attempt FROM session CROSS JOIN job ON job.ended_at IS NULL AND job.state = 'running'
+                   WHERE session.state = 'marked' AND (session.creator = job.seq OR job.session_active = 1
+                       AND (session.key = job.session_key OR job.session_key IS NULL
+                           AND session.tenant = job.tenant AND session.principal = job.principal
+                           AND session.id = job.session_id))";
+    let running = rows::all(db, running, [], |row| Ok((JobSeq(row.get("seq")?), rows::small(row, "attempt")?)))?;
+    for (seq, attempt) in running {
+        job_ends::end(db, seq, attempt, &cut_short(Outcome::Cancelled { detail: DROPPED.to_owned() }, now))?;
+    }
+    Ok(())
+}
+
+/// How a job ends of which nothing is left.
+fn cut_short(outcome: Outcome, now: Timestamp) -> Ending {
+    Ending {
+        outcome,
+        result: None,
+        changes: None,
+        spent: Spent::default(),
+        ended_at: now,
+        stdout: Printed::default(),
+        stderr: Printed::default(),
+    }
+}
+
 /// Decides about the jobs that were running; says how many are lost.
 fn requeue(db: &Connection, now: Timestamp) -> Result<usize, StoreError> {
     let rerun = "UPDATE job SET state = 'queued', started_at = NULL
@@ -98,15 +130,7 @@ fn requeue(db: &Connection, now: Timestamp) -> Result<usize, StoreError> {
             1 => "the server stopped while the job ran, and the job is not to be run again".to_owned(),
             attempt => format!("the server stopped while the job ran, {attempt} times; nothing of it was kept"),
         };
-        let ending = Ending {
-            outcome: Outcome::failed(Reason::Lost, detail),
-            result: None,
-            changes: None,
-            spent: Spent::default(),
-            ended_at: now,
-            stdout: Printed::default(),
-            stderr: Printed::default(),
-        };
+        let ending = cut_short(Outcome::failed(Reason::Lost, detail), now);
         let over = job_ends::end(db, *seq, *attempt, &ending)?;
         if let Some(session) = over.session {
             expiry::used(db, session, now)?;

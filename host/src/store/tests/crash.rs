@@ -74,6 +74,44 @@ async fn r25_a_job_that_is_cut_short_too_often_is_lost() {
     assert_eq!(kit.store.recover(now()).await.unwrap().queued, []);
 }
 
+/// One in its own session, one that had made the session, one in a session that came
+/// after it had been accepted, and one that only waits.
+#[tokio::test]
+async fn r19_jobs_that_were_being_stopped_with_their_session_are_not_run_again() {
+    let kit = Kit::new().await;
+    let dropped = kit.session("dropped").await;
+    let (creator, _) = kit.running("creator").await;
+    let made = NewSession { creator: Some(creator), ..kit.new_session("made") };
+    let Created::New(made) = kit.store.create_session(made).await.unwrap() else { panic!("it is new") };
+    let job = |id: &str, key: Option<SessionKey>| NewJob {
+        session: Some(NamedSession { id: dropped.id.clone(), key }),
+        ..kit.new_job(id)
+    };
+    let mut stopped = vec![creator];
+    for (id, key) in [("inside", Some(dropped.key)), ("early", None)] {
+        let Accepted::New(accepted) = kit.store.accept(job(id, key)).await.unwrap() else { panic!("it is new") };
+        kit.store.claim(accepted.seq, true, now()).await.unwrap();
+        stopped.push(accepted.seq);
+    }
+    let Accepted::New(outside) = kit.store.accept(job("outside", None)).await.unwrap() else { panic!("it is new") };
+    kit.store.claim(outside.seq, false, now()).await.unwrap();
+    let Accepted::New(waiting) = kit.store.accept(job("waiting", Some(dropped.key))).await.unwrap() else {
+        panic!("it is new")
+    };
+    for key in [dropped.key, made.key] {
+        kit.store.mark_session(key).await.unwrap();
+    }
+
+    let kit = after(power_cut(&kit));
+    let found = kit.store.recover(now()).await.unwrap();
+    assert_eq!((found.sessions_removed, found.lost), (2, 0));
+    assert_eq!(found.queued.iter().map(|queued| queued.seq).collect::<Vec<_>>(), [outside.seq, waiting.seq]);
+    for seq in stopped {
+        let job = kit.store.job_by_seq(seq).await.unwrap().unwrap();
+        assert_eq!((job.state, job.attempt), (JobState::Cancelled, 1));
+    }
+}
+
 #[tokio::test]
 async fn b22_what_was_half_done_is_put_away_at_the_start() {
     let kit = Kit::new().await;

@@ -161,12 +161,12 @@ impl Kit {
         self.limited_session(id, SessionLimits::default()).await
     }
 
-    async fn limited_session(&self, id: &str, limits: SessionLimits) -> Session {
-        let new = NewSession {
+    fn new_session(&self, id: &str) -> NewSession {
+        NewSession {
             id: id.parse().unwrap(),
             owner: owner("ann"),
             queue: QueueMode::Wait,
-            limits,
+            limits: SessionLimits::default(),
             terms: Terms::default(),
             params: BTreeMap::from([("count".to_owned(), "1".to_owned())]),
             creator: None,
@@ -175,7 +175,11 @@ impl Kit {
             retention: Retention::default(),
             from: None,
             now: now(),
-        };
+        }
+    }
+
+    async fn limited_session(&self, id: &str, limits: SessionLimits) -> Session {
+        let new = NewSession { limits, ..self.new_session(id) };
         match self.store.create_session(new).await.unwrap() {
             Created::New(session) => session,
             Created::Again(_) | Created::Exists => panic!("{id} exists"),

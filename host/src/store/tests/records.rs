@@ -127,7 +127,11 @@ async fn bytes_go_with_their_last_job_if_its_end_was_written_twice() {
     // What comes while this waits is one commit.
     let (gate, closed) = std::sync::mpsc::channel::<()>();
     let closed = std::sync::Mutex::new(closed);
-    drop(kit.store.writer().enqueue(move |_| Ok(drop(closed.lock().unwrap().recv()))));
+    drop(kit.store.writer().enqueue(move |_| {
+        // An error says that the gate was dropped.
+        closed.lock().unwrap().recv().unwrap_err();
+        Ok(())
+    }));
     let ended = kit.store.end(seq, 0, ending(Outcome::failed(Reason::HostError, "x")));
     let torn = kit.store.writer().enqueue::<(), _>(|db| {
         rows::change(db, "UPDATE tenant SET created_at = 0", [])?;
