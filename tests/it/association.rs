@@ -68,6 +68,22 @@ async fn r2_the_same_id_with_a_different_request_is_a_conflict() {
 }
 
 #[tokio::test]
+async fn r2_what_goes_without_saying_makes_no_other_request() {
+    let server = TestServer::start().await;
+    let order = server.new_job(guests::HELLO).id("mine");
+    let first = order.clone().submit().await;
+    let same = [("commit", true.into()), ("retries", 0.into()), ("on_crash", "rerun".into()), ("stdin", "".into())];
+    for (field, value) in same {
+        let again: serde_json::Value = value;
+        let again = order.clone().with(field, again).answer().await.expect(202);
+        assert_eq!(again.json()["created_at"], first.json["created_at"], "{field}");
+    }
+    // A session may say otherwise, so this is asked for.
+    let _ = order.clone().with("queue", "wait").answer().await.refused(409, "conflict");
+    let _ = order.with("commit", false).answer().await.refused(409, "conflict");
+}
+
+#[tokio::test]
 async fn r3_a_job_that_names_no_existing_session_runs_outside_any() {
     let server = TestServer::start().await;
     for guest in guests::WHOAMI.dresses() {

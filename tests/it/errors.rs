@@ -213,4 +213,19 @@ async fn r29_refusals_about_a_session_name_it_too() {
     let put = server.request(Method::PUT, "/v1/sessions/here/files/f").header("if-match", "\"other\"").body("2");
     let answer = server.send(put).await.expect(412);
     assert_eq!(answer.header("session-id"), Some("here"));
+
+    // Where the address does not name it, but the request.
+    let body = json!({"id": "here"});
+    let answer = server.send(server.request(Method::POST, "/v1/sessions").json(&body)).await.expect(409);
+    assert_eq!(answer.header("session-id"), Some("here"));
+    let holding = server.session("here").hold().await;
+    let order = json!({"module": "hello", "session": "here", "queue": "reject"});
+    let job = server.request(Method::POST, "/v1/jobs").json(&order);
+    let run = server.request(Method::POST, "/v1/run/hello?queue=reject").header("session-id", "here");
+    let _ = server.new_job(guests::HELLO).run().await.succeeded();
+    for request in [job, run] {
+        let answer = server.send(request).await.expect(409);
+        assert_eq!((answer.json()["code"].as_str(), answer.header("session-id")), (Some("session-busy"), Some("here")));
+    }
+    holding.end().await;
 }

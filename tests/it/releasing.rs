@@ -33,6 +33,7 @@ async fn r18_a_session_that_its_job_deletes_takes_no_new_request_and_goes_with_t
     let listed = server.list("/v1/sessions").await;
     assert_eq!(listed[0]["state"], "marked");
     assert!(server.list("/v1/sessions?state=active").await.is_empty());
+    assert_eq!(server.list("/v1/sessions?state=marked").await, listed);
     // It did not end well, so the session is as it was.
     job.end().await;
     assert_eq!(session.text("f").await, "1");
@@ -72,6 +73,45 @@ async fn r19_a_drop_while_a_hundred_wait_cancels_the_one_and_releases_the_others
     let _ = server.get(&session.path("")).await.refused(404, "not-found");
     let _ = running.wait().await.cancelled();
     check_released(&waiters).await;
+}
+
+#[tokio::test]
+async fn r18_all_that_jobs_delete_are_on_one_page_of_a_list() {
+    let server = TestServer::with("slots", 4).start().await;
+    let _ = server.new_session().with_id("b").await;
+    let mut jobs = Vec::new();
+    for id in ["c", "a", "d"] {
+        let session = server.new_session().with_id(id).await;
+        let job = session.new_job(OPS).args(["delete", "progress", "deleted", "stay"]).submit().await;
+        job.until_says("deleted").await;
+        jobs.push(job);
+    }
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = server.get(&format!("/v1/sessions?state=marked&limit=1{cursor}")).await.expect(200).json();
+        assert_eq!(page["items"].as_array().map(Vec::len), Some(1), "{page:#}");
+        found.push(page["items"][0]["id"].as_str().unwrap().to_owned());
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(found, ["a", "c", "d"]);
+    for job in jobs {
+        job.end().await;
+    }
+}
+
+#[tokio::test]
+async fn r19_a_session_that_is_dropped_while_it_is_pending_is_unusable_under_both_ids() {
+    let server = TestServer::start().await;
+    let session = server.new_session().with_id("old").await;
+    let job = session.new_job(OPS).args(["rename", "new", "progress", "renamed", "stay"]).submit().await;
+    job.until_says("renamed").await;
+    assert_eq!(server.session("new").show().await["state"], "pending");
+    let _ = server.delete(&session.path("")).await.expect(202);
+    for id in ["old", "new"] {
+        let _ = server.get(&format!("/v1/sessions/{id}")).await.refused(404, "not-found");
+    }
+    let _ = job.wait().await.cancelled();
 }
 
 /// The note of who runs in `s` was lost to the one that wanted its id.

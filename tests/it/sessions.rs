@@ -1,5 +1,6 @@
 //! `/v1/sessions`: make, look, drop.
 
+use reqwest::Method;
 use serde_json::Value;
 use serde_json::json;
 use sessile_kit::Answer;
@@ -123,6 +124,17 @@ async fn r17_r19_dropping_a_session_stops_its_job_and_releases_those_that_wait()
     assert_eq!(waiting.json["session"]["active"], false);
     assert!(waiting.stdout().await.contains("session-active false"));
     until("the session is gone", || async { (server.get(&session.path("")).await.status == 404).then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn r29_a_new_session_is_named_in_the_body_or_the_header_and_not_differently_in_both() {
+    let server = TestServer::start().await;
+    let create = |body: Value| server.request(Method::POST, "/v1/sessions").json(&body).header("session-id", "mine");
+    let detail = server.send(create(json!({"id": "other"}))).await.refused(400, "invalid-request");
+    assert!(detail.contains("`other`") && detail.contains("`mine`"), "{detail}");
+    let made = server.send(create(json!({}))).await.expect(201);
+    assert_eq!((made.json()["id"].as_str(), made.header("session-id")), (Some("mine"), Some("mine")));
+    let _ = server.send(create(json!({"id": "mine"}))).await.refused(409, "conflict");
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::http::problem::Problem;
 use crate::http::session_form::QueueWord;
 use crate::http::session_form::not_yet;
+use crate::http::session_keys::agreed;
 use crate::http::wire::object;
 use crate::ids::Digest;
 use crate::ids::JobId;
@@ -89,6 +90,7 @@ impl JobForm {
         // A key is not part of what is asked for, and is compared by itself.
         self.session_key = None;
         self.session = agreed(self.session.take(), header)?;
+        self.leave_out_what_goes_without_saying();
         // Two requests are the same if they mean the same: the form is written
         // out again in one order of fields, with the header's session in it.
         let meant = serde_json::to_vec(&self).map_err(|_| Problem::invalid("the request cannot be written as JSON"))?;
@@ -99,6 +101,19 @@ impl JobForm {
     pub(super) fn order_without_id(mut self, header: Option<&str>) -> Result<JobOrder, Problem> {
         self.session = agreed(self.session.take(), header)?;
         self.order_with(Digest::of(&[]), None)
+    }
+
+    /// What a request says that is so anyway is as if it was not said.
+    fn leave_out_what_goes_without_saying(&mut self) {
+        self.commit = self.commit.filter(|commit| !commit);
+        self.retries = self.retries.filter(|retries| *retries > 0);
+        self.on_crash = self.on_crash.filter(|word| !matches!(word, OnCrashWord::Rerun));
+        // With both there the request is refused.
+        if let (Some(stdin), None) | (None, Some(stdin)) = (&self.stdin, &self.stdin_base64)
+            && stdin.is_empty()
+        {
+            (self.stdin, self.stdin_base64) = (None, None);
+        }
     }
 
     fn order_with(self, fingerprint: Digest, shown: Option<ShownKey>) -> Result<JobOrder, Problem> {
@@ -166,17 +181,6 @@ pub(super) fn bounded(name: &str, asked: Option<u64>, least: u64, most: u64, def
         None => Ok(default),
         Some(value) if (least..=most).contains(&value) => Ok(value),
         Some(value) => Err(Problem::invalid(format!("`{name}` is {value}, and must be from {least} to {most}"))),
-    }
-}
-
-/// The session that body and header name, if they agree.
-fn agreed(body: Option<String>, header: Option<&str>) -> Result<Option<String>, Problem> {
-    match (body, header) {
-        (Some(body), Some(header)) if body != header => Err(Problem::invalid(format!(
-            "the body names the session `{body}` and the header `Session-Id` names `{header}`; send one of them"
-        ))),
-        (Some(body), _) => Ok(Some(body)),
-        (None, header) => Ok(header.map(str::to_owned)),
     }
 }
 

@@ -55,7 +55,9 @@ pub(super) async fn submit(
     let named = header_text(&headers, &SESSION_ID)?;
     let shown = shown_key(&headers, form.session_key())?;
     let order = form.order(named, shown)?;
-    let mut job = service.submit(&caller.owner, order).await?;
+    let session = order.session.clone();
+    let submitted = service.submit(&caller.owner, order).await;
+    let mut job = submitted.map_err(|refusal| Problem::from(refusal).about(session))?;
     if let Some(wait) = wait.filter(|_| !job.state.is_over()) {
         job = service.wait(job, wait).await?;
     }

@@ -20,6 +20,8 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use serde::Serialize;
 
+use crate::http::sessions::SESSION_ID;
+use crate::ids::SessionId;
 use crate::limits::RETRY_AFTER;
 use crate::model::quota::Measure;
 use crate::model::quota::OverQuota;
@@ -36,6 +38,8 @@ pub struct Problem {
     /// How long the client should wait, where that is known.
     retry_after: Option<Duration>,
     closes: bool,
+    /// The session that the request named, if its address does not (R29).
+    session: Option<SessionId>,
 }
 
 /// The job that a problem is about, for programs.
@@ -52,12 +56,17 @@ pub(super) struct EndedJob {
 impl Problem {
     /// A refusal with its own sentence.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), job: None, retry_after: None, closes: false }
+        Self { code, detail: detail.into(), job: None, retry_after: None, closes: false, session: None }
     }
 
     /// The same, and the last answer on its connection.
     pub(super) fn closing(self) -> Self {
         Self { closes: true, ..self }
+    }
+
+    /// The same, to a request that named a session.
+    pub(super) fn about(self, session: Option<SessionId>) -> Self {
+        Self { session, ..self }
     }
 
     /// The same, about a job.
@@ -106,6 +115,10 @@ impl IntoResponse for Problem {
         if sheet.status == StatusCode::TOO_MANY_REQUESTS || sheet.status == StatusCode::SERVICE_UNAVAILABLE {
             let wait = self.retry_after.unwrap_or(RETRY_AFTER);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+        }
+        // An id is letters, digits and three marks, so it is always a header.
+        if let Some(Ok(id)) = self.session.map(|id| HeaderValue::from_str(id.as_str())) {
+            headers.insert(SESSION_ID, id);
         }
         if self.closes {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

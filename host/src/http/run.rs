@@ -82,7 +82,9 @@ pub(super) async fn run(
     // A request that has come in whole needs no watching: the connection reads on then, and
     // sees the client go.
     let watched = if body.is_end_stream() { None } else { Some(watch(&line)?) };
-    let run = service.run(&caller.owner, order).await?;
+    let session = order.session.clone();
+    let run = service.run(&caller.owner, order).await;
+    let run = run.map_err(|refusal| Problem::from(refusal).about(session))?;
     let StreamingRun { id, session, next_key, stdin, mut answer } = run;
     match watched {
         Some(watched) => {

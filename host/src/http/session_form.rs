@@ -9,6 +9,7 @@ use serde::Deserializer;
 use serde::Serialize;
 
 use crate::http::problem::Problem;
+use crate::http::session_keys::agreed;
 use crate::http::wire::maybe_object;
 use crate::http::wire::object;
 use crate::ids::SessionId;
@@ -83,6 +84,13 @@ impl From<QueueWord> for QueueMode {
             QueueWord::Wait => QueueMode::Wait,
             QueueWord::Reject => QueueMode::Reject,
         }
+    }
+}
+
+impl SessionForm {
+    /// The same, with the id that the header `Session-Id` names, if it does.
+    pub(super) fn named(self, header: Option<&str>) -> Result<SessionForm, Problem> {
+        Ok(SessionForm { id: agreed(self.id, header)?, ..self })
     }
 }
 

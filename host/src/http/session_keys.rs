@@ -32,6 +32,17 @@ pub(super) fn shown_key(headers: &HeaderMap, body: Option<&str>) -> Result<Optio
     }
 }
 
+/// The session that body and header name, if they agree.
+pub(super) fn agreed(body: Option<String>, header: Option<&str>) -> Result<Option<String>, Problem> {
+    match (body, header) {
+        (Some(body), Some(header)) if body != header => Err(Problem::invalid(format!(
+            "the body names the session `{body}` and the header `Session-Id` names `{header}`; send one of them"
+        ))),
+        (Some(body), _) => Ok(Some(body)),
+        (None, header) => Ok(header.map(str::to_owned)),
+    }
+}
+
 /// The caller's session of that id, for a request that changes it.
 pub(super) async fn visit(service: &Service, caller: &Caller, id: &str, headers: &HeaderMap) -> Result<Visit, Problem> {
     let shown = shown_key(headers, None)?;

@@ -24,6 +24,7 @@ use crate::http::wire::Json;
 use crate::http::wire::ListView;
 use crate::http::wire::Path;
 use crate::http::wire::Query;
+use crate::http::wire::header_text;
 use crate::http::wire::page_request;
 use crate::ids::PrincipalId;
 use crate::ids::SessionId;
@@ -35,6 +36,7 @@ use crate::model::session::Session;
 use crate::service::Service;
 use crate::service::refusal::Refusal;
 use crate::service::sessions::Dropped;
+use crate::service::sessions::SessionOrder;
 
 /// Names the session of a request, and of every answer about one (R29).
 pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("session-id");
@@ -43,10 +45,14 @@ pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("session-id");
 pub(super) async fn create(
     State(service): State<Service>,
     caller: Caller,
+    headers: HeaderMap,
     Json(form): Json<SessionForm>,
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
-    let session = service.create_session(&caller.owner, form.try_into()?).await?;
+    let order: SessionOrder = form.named(header_text(&headers, &SESSION_ID)?)?.try_into()?;
+    let id = order.id.clone();
+    let made = service.create_session(&caller.owner, order).await;
+    let session = made.map_err(|refusal| Problem::from(refusal).about(id))?;
     let location = content::location(&["v1", "sessions", session.id.as_str()]);
     let key = service.first_key(&session);
     let view = SessionView::of(&session, service.activity(&session)).with_key(key.as_ref());

@@ -137,6 +137,11 @@ impl Session {
     pub fn life(&self) -> Life {
         Life { created_at: self.created_at, last_used_at: self.last_used_at }
     }
+
+    /// Where it stands in the lists of its tenant. Neither part can contain a space.
+    pub fn place_in_list(&self) -> String {
+        format!("{} {}", self.owner.principal, self.id)
+    }
 }
 
 #[cfg(test)]

@@ -319,6 +319,13 @@ impl LiveJobs {
         lock(&self.in_lane).get(key).is_some_and(|in_lane| in_lane.iter().any(|other| !Arc::ptr_eq(other, job)))
     }
 
+    /// Whether a job that has not started is at the head of a lane.
+    pub fn waits_at_head(&self, key: &LaneKey) -> bool {
+        lock(&self.in_lane)
+            .get(key)
+            .is_some_and(|in_lane| in_lane.iter().any(|job| lock(&job.standing).stage == Stage::Queued))
+    }
+
     /// The job that runs in a session, which is one of those at the head of its lane.
     pub fn running_in(&self, lane: &LaneKey, session: SessionKey) -> Option<Arc<LiveJob>> {
         lock(&self.in_lane).get(lane)?.iter().find(|job| job.runs_in(session)).cloned()

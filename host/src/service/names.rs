@@ -76,6 +76,11 @@ impl Names {
         Leaving { names: self.clone(), session }
     }
 
+    /// The sessions that jobs are about to delete; no more than jobs run.
+    pub(super) fn all_leaving(&self) -> Vec<SessionKey> {
+        self.lock().leaving.iter().copied().collect()
+    }
+
     /// Whether a job is about to delete the session.
     pub(super) fn is_leaving(&self, session: SessionKey) -> bool {
         self.lock().leaving.contains(&session)

@@ -70,7 +70,7 @@ pub struct ForkOrder {
 /// What goes on in a session now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Activity {
-    /// Requests that wait for its turn.
+    /// Requests that wait: for its turn, or with it for a slot.
     pub queued: usize,
     /// The job that has the turn.
     pub running_job: Option<crate::ids::JobId>,
@@ -157,6 +157,8 @@ impl Service {
         let pending = names.pending(&LaneKey { owner: owner.clone(), session: id.clone() });
         let Some(pending) = pending else { return Ok(None) };
         let session = self.inner.store.session_by_key(pending).await?;
+        // Dropped from outside, it is unusable at once under this id too (R19).
+        let session = session.filter(|session| session.state.takes_requests());
         Ok(session.map(|session| Session { id: id.clone(), state: SessionState::Pending, ..session }))
     }
 
@@ -205,6 +207,10 @@ impl Service {
             return self.pending_sessions(owner, &page).await;
         }
         let filter = SessionFilter { owner: Some(owner.principal.clone()), state };
+        if state == Some(ListedState::Marked) {
+            let on_record = self.inner.store.sessions(&owner.tenant, filter, page.clone()).await?;
+            return self.with_leaving(owner, on_record, &page).await;
+        }
         let mut page = self.inner.store.sessions(&owner.tenant, filter, page).await?;
         // What a job is about to delete takes no request any more (R18); only we know.
         for session in page.items.iter_mut().filter(|session| self.inner.names.is_leaving(session.key)) {
@@ -212,6 +218,31 @@ impl Service {
         }
         page.items.retain(|session| state != Some(ListedState::Active) || session.state == SessionState::Active);
         Ok(page)
+    }
+
+    /// A page of marked sessions, with those among them that a job is about to delete.
+    async fn with_leaving(
+        &self,
+        owner: &Owner,
+        on_record: Page<Session>,
+        page: &PageOf,
+    ) -> Result<Page<Session>, Refusal> {
+        let after = page.after().map_err(StoreError::from)?;
+        let mut leaving = Vec::new();
+        for key in self.inner.names.all_leaving() {
+            let session = self.inner.store.session_by_key(key).await?;
+            let session = session.filter(|session| session.owner == *owner && session.state.takes_requests());
+            leaving.extend(session.map(|session| Session { state: SessionState::Marked, ..session }));
+        }
+        leaving.retain(|session| after.as_ref().is_none_or(|after| session.place_in_list() > *after));
+        if leaving.is_empty() {
+            return Ok(on_record);
+        }
+        let mut all = on_record.items;
+        all.append(&mut leaving);
+        all.sort_by_key(Session::place_in_list);
+        // If more are on record there are more than fit now, so none is lost here.
+        Ok(page.fill(all, Session::place_in_list))
     }
 
     /// A pending session is on record under the id that it still has, and its new
@@ -236,9 +267,12 @@ impl Service {
         let length = self.inner.lanes.length(&lane);
         let life = session.life();
         let life = if length.busy { Life { last_used_at: self.now(), ..life } } else { life };
+        let running = self.inner.live.running_in(&lane, session.key);
+        // One that has its turn, and waits for a slot.
+        let next = usize::from(running.is_none() && self.inner.live.waits_at_head(&lane));
         Activity {
-            queued: length.waiting,
-            running_job: self.inner.live.running_in(&lane, session.key).map(|job| job.key.id.clone()),
+            queued: length.waiting + next,
+            running_job: running.map(|job| job.key.id.clone()),
             expires_at: session.terms.expires_at(life),
         }
     }

@@ -110,7 +110,7 @@ impl Store {
             let principal = filter.owner.as_ref().map_or(principal, PrincipalId::as_str);
             let values = params![tenant.as_str(), principal, id, page.rows()];
             let found = rows::all(db, &filter.query(), values, session)?;
-            Ok(page.fill(found, |session| format!("{} {}", session.owner.principal, session.id)))
+            Ok(page.fill(found, Session::place_in_list))
         })
         .await
     }

@@ -18,6 +18,24 @@ fn r32_a_cancel_in_the_commit_comes_too_late() {
 }
 
 #[test]
+fn r21_one_that_has_its_turn_and_waits_for_a_slot_waits_until_it_starts() {
+    let jobs = LiveJobs::default();
+    let lane = LaneKey { owner: key().owner, session: "s".parse().unwrap() };
+    let job = Arc::new(LiveJob::new(key(), 10));
+    let in_lane = jobs.take_lane(lane.clone(), &job);
+    assert!(jobs.waits_at_head(&lane));
+    for step in [Step::Start, Step::Return] {
+        job.step(step).unwrap();
+        assert!(!jobs.waits_at_head(&lane));
+    }
+    drop(in_lane);
+    let queued = jobs.take_lane(lane.clone(), &Arc::new(LiveJob::new(key(), 10)));
+    assert!(jobs.waits_at_head(&lane));
+    drop(queued);
+    assert!(!jobs.waits_at_head(&lane));
+}
+
+#[test]
 fn a_guest_that_returns_after_its_cancel_does_not_commit() {
     let job = LiveJob::new(key(), 10);
     job.step(Step::Start).unwrap();
