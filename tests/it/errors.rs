@@ -133,6 +133,11 @@ async fn a_body_that_is_no_json_is_refused_in_our_shape() {
     let answer: Answer = post("text/plain", "{}").await;
     assert_eq!(answer.status, 415, "{answer:?}");
     let _ = post("application/json; charset=utf-8", "{}").await.expect(201);
+    // Where nothing has to be said, nothing need be sent; but what is sent is read.
+    let _ = server.send(server.request(Method::POST, "/v1/sessions")).await.expect(201);
+    let detail = server.post("/v1/jobs/none/cancel", &json!({"foo": 1})).await.refused(400, "invalid-request");
+    assert!(detail.contains("`foo`"), "{detail}");
+    let _ = server.send(server.request(Method::POST, "/v1/jobs/none/cancel")).await.refused(404, "not-found");
     let large = json!({"params": {"a": "x".repeat(2 << 20)}});
     let _ = server.post("/v1/sessions", &large).await.refused(413, "payload-too-large");
 }
@@ -143,6 +148,11 @@ async fn a_wrong_method_is_told_the_right_ones() {
     let answer = server.delete("/v1/jobs").await.expect(405);
     let allowed = answer.header("allow").expect("a 405 says what is allowed");
     assert!(allowed.contains("GET") && allowed.contains("POST"), "{allowed}");
+    // Who has no key is told that, and not what there is.
+    let stranger = server.with_key(None);
+    let _ = stranger.delete("/v1/jobs").await.refused(401, "unauthorized");
+    let _ = stranger.get("/v1/nothing").await.refused(401, "unauthorized");
+    let _ = stranger.get("/nothing").await.refused(404, "not-found");
 }
 
 #[tokio::test]

@@ -150,6 +150,20 @@ async fn a_file_is_not_a_folder_and_a_folder_is_not_a_file() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_or_written_as_a_file_is_said_to_be_so() {
+    let server = TestServer::start().await;
+    let session = server.new_session().with_file("d/f", "1").await;
+    let detail = server.get(&session.path("/files/d")).await.refused(404, "not-found");
+    assert!(detail.contains("`d`") && detail.contains("directory") && detail.contains("prefix"), "{detail}");
+    let put = |header| with_header(&server, Method::PUT, &session, "d/f", header);
+    let _ = put(("content-range", "bytes 0-0/2")).await.refused(400, "invalid-request");
+    let detail = put(("content-encoding", "gzip")).await.refused(415, "unsupported-media-type");
+    assert!(detail.contains("gzip"), "{detail}");
+    assert_eq!(session.text("d/f").await, "1");
+    let _ = put(("content-encoding", "identity")).await.good();
+}
+
+#[tokio::test]
 async fn names_are_data_whatever_they_look_like() {
     let server = TestServer::start().await;
     let session = server.new_session().await;

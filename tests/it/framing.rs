@@ -34,6 +34,7 @@ async fn b32_a_body_with_two_lengths_is_refused() {
     check(&server, &post("Content-Length: +5\r\n", "hello"));
     check(&server, &post("Content-Length: -1\r\n", ""));
     check(&server, &post("Content-Length: 99999999999999999999999\r\n", ""));
+    check(&server, &post("Content-Length: 18446744073709551615\r\n", ""));
     check(&server, &post("Transfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n"));
     check(&server, &post("Transfer-Encoding: chunked, identity\r\n", "0\r\n\r\n"));
     check(&server, &post("Transfer-Encoding: xchunked\r\n", "0\r\n\r\n"));
@@ -79,6 +80,9 @@ async fn b32_a_first_line_is_three_plain_words() {
         "GET http://elsewhere/healthz HTTP/1.1",
         "GET http://user@x/healthz HTTP/1.1",
         "GET ftp://x/healthz HTTP/1.1",
+        "GET /healthz?\"x\" HTTP/1.1",
+        "GET http:// HTTP/1.1",
+        "GET http://[x/healthz HTTP/1.1",
         "CONNECT x:80 HTTP/1.1",
         "OPTIONS * HTTP/1.1",
     ] {

@@ -163,6 +163,25 @@ async fn a_good_result_is_kept_and_the_last_one_counts() {
     assert_eq!(job.succeeded().json["result"]["n"], 1);
 }
 
+/// WASI warns of each, and knows no bound.
+#[tokio::test]
+async fn b29_calls_for_sockets_write_no_log() {
+    let server = TestServer::start().await;
+    let wat = r#"(module
+        (import "wasi_snapshot_preview1" "sock_shutdown" (func $shutdown (param i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "sock_accept" (func $accept (param i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (func (export "_start") (local $left i32)
+            (local.set $left (i32.const 1000))
+            (loop $again
+                (drop (call $shutdown (i32.const 3) (i32.const 1)))
+                (drop (call $accept (i32.const 3) (i32.const 0) (i32.const 0)))
+                (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))))"#;
+    let _ = server.upload("sockets", wat::parse_str(wat).unwrap()).await.expect(201);
+    let _ = server.send(server.request(reqwest::Method::POST, "/v1/run/sockets")).await.expect(200);
+    assert!(!server.log().contains("sock_"), "{}", server.log());
+}
+
 #[tokio::test]
 async fn b28_the_host_can_be_called_from_the_start_section() {
     let server = TestServer::start().await;

@@ -44,6 +44,35 @@ async fn r33_memory_is_bounded() {
     check(guests::EAT_MEMORY, ("memory_bytes", 32 << 20), "memory-limit", "33554432").await;
 }
 
+/// One that begins small is of the pool, whose maximum is not the module's own.
+#[tokio::test]
+async fn r33_a_table_is_bounded() {
+    let server = TestServer::start().await;
+    for (begins, grows) in [(1, 20_000), (20_001, 100_000_000)] {
+        let wat = format!(
+            r#"(module (memory (export "memory") 1) (table {begins} funcref)
+                (func (export "_start") (drop (table.grow (ref.null func) (i32.const {grows})))))"#
+        );
+        let _ = server.upload("table", wat::parse_str(wat).unwrap()).await.good();
+        let run = server.request(reqwest::Method::POST, "/v1/run/table");
+        let answer = server.send(run).await.expect(422).json();
+        assert_eq!(answer["reason"], "memory-limit", "{begins}: {answer:#}");
+    }
+}
+
+#[tokio::test]
+async fn r33_what_one_call_moves_is_no_limit_of_the_job() {
+    let server = TestServer::start().await;
+    for dress in guests::LARGE_CALLS.dresses() {
+        let session = server.new_session().await;
+        let job = session.new_job(dress).limit("output_bytes", 16 << 20).run().await.succeeded();
+        assert_eq!(job.json["stdout_bytes"], 9 << 20);
+        let (file, printed) = (session.text("large").await, job.stdout().await);
+        assert_eq!(file.len(), 9 << 20);
+        assert!(file == printed);
+    }
+}
+
 #[tokio::test]
 async fn r33_output_is_bounded() {
     check(guests::FLOOD_STDOUT, ("output_bytes", 10_000), "output-limit", "10000").await;

@@ -94,6 +94,22 @@ async fn r28_every_accepted_request_hands_out_a_new_key() {
 }
 
 #[tokio::test]
+async fn r28_the_key_of_a_commit_or_a_rollback_may_be_in_its_body() {
+    let server = TestServer::start().await;
+    let made = server.new_session().with_id("vault").with("keyed", true).with("transaction", "explicit");
+    let mut key = handed(&made.answer().await.expect(201));
+    for what in ["commit", "rollback"] {
+        let path = format!("/v1/sessions/vault/{what}");
+        let _ = server.post(&path, &json!({})).await.refused(409, "session-key-mismatch");
+        let _ = server.post(&path, &json!({"session_key": key, "to": 1})).await.refused(400, "invalid-request");
+        key = handed(&server.post(&path, &json!({"session_key": key})).await.expect(200));
+        key = handed(&send(&server, Method::POST, &path, &key, |post| post).await.expect(200));
+        let both = send(&server, Method::POST, &path, &key, |post| post.json(&json!({"session_key": "other"}))).await;
+        let _ = both.refused(400, "invalid-request");
+    }
+}
+
+#[tokio::test]
 async fn r28_a_missing_stale_or_forged_key_changes_nothing_and_learns_nothing() {
     let server = TestServer::start().await;
     let (session, key) = vault(&server).await;

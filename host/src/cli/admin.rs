@@ -27,6 +27,7 @@ use crate::model::quota::Quota;
 use crate::model::quota::QuotaChange;
 use crate::service::keys;
 use crate::store::Key;
+use crate::store::Page;
 use crate::store::PageOf;
 use crate::store::Refused;
 use crate::store::Store;
@@ -173,13 +174,19 @@ fn create_tenant(store: &Store, name: TenantId) -> Result<Vec<Value>, StoreError
 }
 
 fn tenants(store: &Store) -> Result<Vec<Value>, StoreError> {
-    let (mut lines, mut cursor) = (Vec::new(), None);
+    let tenants = all(|page| wait(store.tenants(page)))?;
+    Ok(tenants.iter().map(tenant_line).collect())
+}
+
+/// What is on all pages of a list.
+fn all<T>(list: impl Fn(PageOf) -> Result<Page<T>, StoreError>) -> Result<Vec<T>, StoreError> {
+    let (mut items, mut cursor) = (Vec::new(), None);
     loop {
-        let page = wait(store.tenants(PageOf { limit: limits::PAGE_MAX, cursor }))?;
-        lines.extend(page.items.iter().map(tenant_line));
+        let page = list(PageOf { limit: limits::PAGE_MAX, cursor })?;
+        items.extend(page.items);
         cursor = page.next;
         if cursor.is_none() {
-            return Ok(lines);
+            return Ok(items);
         }
     }
 }
@@ -205,7 +212,8 @@ fn keys_of(store: &Store, tenant: &TenantId) -> Result<Vec<Value>, StoreError> {
     if wait(store.tenant(tenant))?.is_none() {
         return Err(Refused::NoTenant(tenant.clone()).into());
     }
-    Ok(wait(store.keys(tenant))?.iter().map(key_line).collect())
+    let keys = all(|page| wait(store.keys(tenant, page)))?;
+    Ok(keys.iter().map(key_line).collect())
 }
 
 fn delete_key(store: &Store, tenant: TenantId, id: String) -> Result<Vec<Value>, StoreError> {

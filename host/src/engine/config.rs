@@ -23,7 +23,7 @@ const INSTANCES_PER_SEAT: u32 = 16;
 const MEMORIES_PER_SEAT: u32 = 4;
 const TABLES_PER_SEAT: u32 = 8;
 /// Elements of one table in the pool: function tables of real programs have some thousands.
-const TABLE_ELEMENTS_MAX: usize = 20_000;
+pub(super) const TABLE_ELEMENTS_MAX: usize = 20_000;
 /// Memory that stays resident between two uses of a place: a guest then starts without page
 /// faults. Programs of Rust and C have a megabyte of stack first, and their data behind it.
 const KEEP_RESIDENT_BYTES: usize = 2 << 20;

@@ -13,6 +13,7 @@ use wasmtime_wasi::I32Exit;
 use super::imports::DeskFailed;
 use super::limiter::NoMemoryLeft;
 use super::limiter::OverMemory;
+use super::limiter::OverTable;
 use super::limiter::OverTogether;
 use super::live::Live;
 use super::order::Ran;
@@ -56,6 +57,9 @@ fn of_error(error: &wasmtime::Error) -> Outcome {
         return Outcome::failed(Reason::OutputLimit, over.to_string());
     }
     if let Some(over) = error.downcast_ref::<OverMemory>() {
+        return Outcome::failed(Reason::MemoryLimit, over.to_string());
+    }
+    if let Some(over) = error.downcast_ref::<OverTable>() {
         return Outcome::failed(Reason::MemoryLimit, over.to_string());
     }
     if let Some(over) = error.downcast_ref::<OverTogether>() {

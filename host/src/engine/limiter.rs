@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use wasmtime::ResourceLimiterAsync;
 
 use super::brief::Seated;
+use super::config::TABLE_ELEMENTS_MAX;
 use super::purse::Purse;
 
 /// What one element of a table costs.
@@ -44,6 +45,15 @@ pub(super) struct Meter {
 pub(super) struct OverMemory {
     wanted: u64,
     bytes_max: u64,
+}
+
+/// The guest asked for a larger table than it may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the job asked for a table of {wanted} elements, and one that begins with at most {TABLE_ELEMENTS_MAX} may have no more"
+)]
+pub(super) struct OverTable {
+    wanted: usize,
 }
 
 /// The guests of the job's tenant hold as much as they may together.
@@ -158,6 +168,11 @@ impl ResourceLimiterAsync for Meter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        // It is the pool's maximum and not the module's wish; one that wishes just that is the
+        // exception which cannot be told from it.
+        if maximum == Some(TABLE_ELEMENTS_MAX) && desired > TABLE_ELEMENTS_MAX {
+            return Err(OverTable { wanted: desired }.into());
+        }
         self.grow_seated(current, desired, maximum, ELEMENT_BYTES).await
     }
 

@@ -148,10 +148,12 @@ pub(super) async fn keys(
     State(service): State<Service>,
     caller: Caller,
     Path(tenant): Path<String>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let tenant = managed(&caller, &tenant)?;
-    let keys = service.tenant_keys(&tenant).await?;
-    Ok(Json(ListView::whole(keys.into_iter().map(|key| KeyView::of(key, None)).collect())).into_response())
+    let page = page_request(query.limit, query.cursor)?;
+    let keys = service.tenant_keys(&tenant, page).await?;
+    Ok(Json(ListView::of(keys, |key| KeyView::of(key, None))).into_response())
 }
 
 /// `DELETE /v1/admin/tenants/{tenant}/keys/{id}`: refused from now on.

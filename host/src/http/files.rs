@@ -19,6 +19,7 @@ use crate::http::history::with_commit;
 use crate::http::line::Line;
 use crate::http::no_content;
 use crate::http::places::Kind;
+use crate::http::problem::Code;
 use crate::http::problem::Problem;
 use crate::http::session_keys::accepted;
 use crate::http::session_keys::visit;
@@ -28,6 +29,7 @@ use crate::http::wire::Json;
 use crate::http::wire::ListView;
 use crate::http::wire::Path;
 use crate::http::wire::Query;
+use crate::http::wire::header_text;
 use crate::http::wire::page_request;
 use crate::http::wire::rfc3339;
 use crate::http::wire::spooled_body;
@@ -146,6 +148,7 @@ pub(super) async fn write(
     body: Body,
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
+    must_be_the_whole_file(&headers)?;
     let visit = visit(&service, &caller, &id, &headers).await?;
     let path = session_path(&path)?;
     let only_if = content::precondition(&headers)?;
@@ -161,6 +164,24 @@ pub(super) async fn write(
         (StatusCode::NO_CONTENT, [(header::ETAG, etag)]).into_response()
     };
     Ok(accepted(&service, &visit, with_commit(put.commit, answer)))
+}
+
+/// A part would become the file (RFC 9110, 14.5), and what a coding stands for be forgotten.
+fn must_be_the_whole_file(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.contains_key(header::CONTENT_RANGE) {
+        return Err(Problem::invalid("a file is written as a whole; send all of its bytes, and no `Content-Range`"));
+    }
+    match header_text(headers, &header::CONTENT_ENCODING)? {
+        None => Ok(()),
+        Some(coding) if coding.eq_ignore_ascii_case("identity") => Ok(()),
+        Some(coding) => {
+            let detail = format!(
+                "a file is kept as it comes, and `Content-Encoding: {coding}` would be forgotten; send it decoded, or \
+                 without that header"
+            );
+            Err(Problem::new(Code::UnsupportedMediaType, detail))
+        }
+    }
 }
 
 #[derive(Deserialize)]

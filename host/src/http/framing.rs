@@ -11,6 +11,8 @@
 //!
 //! Not here: what a request means.
 
+use axum::http::Uri;
+
 use crate::limits::HEAD_BYTES_MAX;
 use crate::limits::HEADERS_MAX;
 use crate::limits::TARGET_BYTES_MAX;
@@ -122,6 +124,10 @@ fn request_line(line: &[u8]) -> Result<(Version, Option<&[u8]>), Fault> {
     if !target.iter().all(|byte| byte.is_ascii_graphic() && !b"#<>`".contains(byte)) {
         return malformed("the target holds a byte that must be percent-encoded");
     }
+    // What the server behind would refuse without a word.
+    if Uri::try_from(target).is_err() {
+        return malformed("the target is no address; percent-encode what is no letter, digit or mark of a URL");
+    }
     if target.starts_with(b"/") {
         return Ok((version, None));
     }
@@ -192,6 +198,8 @@ impl<'h> Found<'h> {
 fn content_length(value: &[u8]) -> Result<u64, Fault> {
     let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     let number = std::str::from_utf8(value).ok().filter(|_| digits).and_then(|text| text.parse().ok());
+    // The server behind keeps the highest for itself.
+    let number = number.filter(|number| *number <= u64::MAX - 2);
     number.map_or_else(|| malformed("`Content-Length` is no number of bytes"), Ok)
 }
 

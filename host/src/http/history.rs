@@ -15,13 +15,13 @@ use crate::http::line::Line;
 use crate::http::problem::Problem;
 use crate::http::session_keys::accepted;
 use crate::http::session_keys::shown_key;
-use crate::http::session_keys::visit;
 use crate::http::session_view::SessionView;
 use crate::http::sessions::named_session;
 use crate::http::sessions::session_id;
 use crate::http::sessions::with_session_id;
 use crate::http::wire::Json;
 use crate::http::wire::ListView;
+use crate::http::wire::MaybeJson;
 use crate::http::wire::PageQuery;
 use crate::http::wire::Path;
 use crate::http::wire::Query;
@@ -148,6 +148,8 @@ pub(super) async fn file(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RevertForm {
+    /// Or `commit`, as a fork's `from` names it.
+    #[serde(alias = "commit")]
     to: u64,
     session_key: Option<String>,
 }
@@ -167,15 +169,24 @@ pub(super) async fn revert(
     Ok(changed(&service, &visit, &session))
 }
 
+/// What the request for a commit or a rollback may hold.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct KeyForm {
+    session_key: Option<String>,
+}
+
 /// `POST …/commit`: what is uncommitted is kept (R23).
 pub(super) async fn commit(
     State(service): State<Service>,
     caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
+    MaybeJson(form): MaybeJson<KeyForm>,
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
-    let visit = visit(&service, &caller, &id, &headers).await?;
+    let shown = shown_key(&headers, form.session_key.as_deref())?;
+    let visit = service.visit(&caller.owner, &session_id(&id)?, shown.as_ref()).await?;
     let session = service.commit_transaction(&visit).await?;
     Ok(changed(&service, &visit, &session))
 }
@@ -186,9 +197,11 @@ pub(super) async fn roll_back(
     caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
+    MaybeJson(form): MaybeJson<KeyForm>,
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
-    let visit = visit(&service, &caller, &id, &headers).await?;
+    let shown = shown_key(&headers, form.session_key.as_deref())?;
+    let visit = service.visit(&caller.owner, &session_id(&id)?, shown.as_ref()).await?;
     let session = service.roll_back_transaction(&visit).await?;
     Ok(changed(&service, &visit, &session))
 }

@@ -23,6 +23,7 @@ use crate::http::sessions::SESSION_ID;
 use crate::http::sessions::session_id;
 use crate::http::wire::Json;
 use crate::http::wire::ListView;
+use crate::http::wire::MaybeJson;
 use crate::http::wire::Path;
 use crate::http::wire::Query;
 use crate::http::wire::header_text;
@@ -140,12 +141,18 @@ pub(super) async fn show(
     Ok(answer(&service, job, None))
 }
 
+/// What the request for a cancel holds.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
 /// `POST /v1/jobs/{id}/cancel`: answers when the guest has stopped. A job that
 /// is over stays as it is.
 pub(super) async fn cancel(
     State(service): State<Service>,
     caller: Caller,
     Path(id): Path<String>,
+    MaybeJson(Nothing {}): MaybeJson<Nothing>,
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
     let job = service.cancel(&caller.owner, &job_id(&id)?).await?;

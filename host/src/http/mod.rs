@@ -47,7 +47,9 @@ use axum::extract::Request;
 use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::HeaderValue;
+use axum::http::Method;
 use axum::http::StatusCode;
+use axum::http::Uri;
 use axum::http::header;
 use axum::middleware;
 use axum::middleware::Next;
@@ -62,6 +64,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::ids::SessionId;
+use crate::model::caller::Caller;
 use crate::service::Service;
 
 use self::line::Line;
@@ -104,6 +107,7 @@ fn asked() -> Router<Service> {
         .route("/v1/jobs/{id}/stdout", get(output::stdout))
         .route("/v1/jobs/{id}/stderr", get(output::stderr))
         .route("/v1/admin/tenants", get(admin::tenants))
+        .route("/v1/admin/tenants/{tenant}/keys", get(admin::keys))
 }
 
 /// What takes no query string.
@@ -131,7 +135,7 @@ fn plain() -> Router<Service> {
             "/v1/admin/tenants/{tenant}/quota",
             get(quotas::show).put(quotas::replace).patch(quotas::change).delete(quotas::reset),
         )
-        .route("/v1/admin/tenants/{tenant}/keys", post(admin::create_key).get(admin::keys))
+        .route("/v1/admin/tenants/{tenant}/keys", post(admin::create_key))
         .route("/v1/admin/tenants/{tenant}/keys/{id}", delete(admin::delete_key))
 }
 
@@ -151,12 +155,22 @@ async fn readyz(State(service): State<Service>) -> Result<&'static str, Problem>
     Ok("ok\n")
 }
 
-async fn unknown_address() -> Problem {
-    Problem::not_found("nothing is at this address; the API begins at /v1")
+async fn unknown_address(uri: Uri, caller: Result<Caller, Problem>) -> Problem {
+    let problem = Problem::not_found("nothing is at this address; the API begins at /v1");
+    unless_a_stranger(&uri, caller, problem)
 }
 
-async fn unknown_method(request: Request) -> Problem {
-    Problem::new(Code::MethodNotAllowed, format!("this address does not take {}", request.method()))
+async fn unknown_method(method: Method, uri: Uri, caller: Result<Caller, Problem>) -> Problem {
+    let problem = Problem::new(Code::MethodNotAllowed, format!("this address does not take {method}"));
+    unless_a_stranger(&uri, caller, problem)
+}
+
+/// Who has no key is told that first, whatever there is in the API.
+fn unless_a_stranger(uri: &Uri, caller: Result<Caller, Problem>, problem: Problem) -> Problem {
+    match caller {
+        Err(stranger) if uri.path().split('/').nth(1) == Some("v1") => stranger,
+        Ok(_) | Err(_) => problem,
+    }
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");

@@ -142,6 +142,7 @@ impl From<Refusal> for Problem {
             | Refusal::NotKept(_)
             | Refusal::NoModule(_)
             | Refusal::NoFile(_)
+            | Refusal::NotAFile(_)
             | Refusal::NoCommit(_)
             | Refusal::NoParam(_)
             | Refusal::NoTenant(_)

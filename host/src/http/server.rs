@@ -20,6 +20,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,8 @@ use crate::limits::HEAD_BYTES_MAX;
 
 /// How long connections may take to end once the server stops.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The kernel doubles it for its own book-keeping.
+const SEND_BUFFER_BYTES: usize = 128 << 10;
 /// A failed accept (no file handles left) is tried again after this.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -66,6 +69,9 @@ pub async fn serve(listener: TcpListener, router: Router, settings: Settings, st
         };
         // Answers are small and wanted at once. If this fails they are only later.
         let _ = stream.set_nodelay(true);
+        // A larger one could hold more than a client reads in all the time that it has to read
+        // something (R30): the kernel asks for more when a third of it is free.
+        let _ = set_socket_send_buffer_size(&stream, SEND_BUFFER_BYTES);
         connect(stream, &router, settings.patience, &places, &graceful);
     }
     drop(listener);

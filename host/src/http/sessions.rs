@@ -22,6 +22,7 @@ use crate::http::session_keys::with_key;
 use crate::http::session_view::SessionView;
 use crate::http::wire::Json;
 use crate::http::wire::ListView;
+use crate::http::wire::MaybeJson;
 use crate::http::wire::Path;
 use crate::http::wire::Query;
 use crate::http::wire::header_text;
@@ -46,7 +47,7 @@ pub(super) async fn create(
     State(service): State<Service>,
     caller: Caller,
     headers: HeaderMap,
-    Json(form): Json<SessionForm>,
+    MaybeJson(form): MaybeJson<SessionForm>,
 ) -> Result<Response, Problem> {
     require(&caller, Scope::Submit)?;
     let order: SessionOrder = form.named(header_text(&headers, &SESSION_ID)?)?.try_into()?;

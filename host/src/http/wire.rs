@@ -41,18 +41,44 @@ use crate::store::SpoolWriter;
 /// A JSON body: `application/json`, bounded, without unknown fields.
 pub(super) struct Json<T>(pub(super) T);
 
+/// The same where there is nothing that a request has to say: no body is as good as
+/// an empty object.
+pub(super) struct MaybeJson<T>(pub(super) T);
+
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        // A form of another site can send any body but not this type (B33).
         if !is_json(request.headers()) {
-            let detail = "a JSON body is sent with `Content-Type: application/json`";
-            return Err(Problem::new(Code::UnsupportedMediaType, detail));
+            return Err(not_json());
         }
+        Json::read(&whole_body(request.into_body(), limits::JSON_BYTES_MAX).await?)
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for MaybeJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let is_json = is_json(request.headers());
         let bytes = whole_body(request.into_body(), limits::JSON_BYTES_MAX).await?;
+        match (bytes.is_empty(), is_json) {
+            (true, false) => Ok(MaybeJson(T::default())),
+            (_, true) => Json::read(&bytes).map(|Json(read)| MaybeJson(read)),
+            (false, false) => Err(not_json()),
+        }
+    }
+}
+
+/// A form of another site can send any body but not that type (B33).
+fn not_json() -> Problem {
+    Problem::new(Code::UnsupportedMediaType, "a JSON body is sent with `Content-Type: application/json`")
+}
+
+impl<T: DeserializeOwned> Json<T> {
+    fn read(bytes: &[u8]) -> Result<Self, Problem> {
         // First, so that no parser of ours ever recurses deeper.
-        let depth = nesting::depth(&bytes);
+        let depth = nesting::depth(bytes);
         if depth > limits::JSON_DEPTH_MAX {
             let most = limits::JSON_DEPTH_MAX;
             let detail = format!("the JSON body nests {depth} levels deep, and at most {most} are allowed");
@@ -62,7 +88,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             // Serde would read an array as the fields in their order.
             return Err(Problem::invalid("the JSON body is wrong: it must be an object"));
         }
-        serde_json::from_slice(&bytes)
+        serde_json::from_slice(bytes)
             .map(Json)
             .map_err(|error| Problem::invalid(format!("the JSON body is wrong: {error}")))
     }
@@ -224,11 +250,6 @@ impl<V> ListView<V> {
     /// The page with each item as the client sees it.
     pub(super) fn of<T>(page: Page<T>, view: impl Fn(T) -> V) -> Self {
         Self { items: page.items.into_iter().map(view).collect(), next_cursor: page.next }
-    }
-
-    /// A list that fits into one page.
-    pub(super) fn whole(items: Vec<V>) -> Self {
-        Self { items, next_cursor: None }
     }
 }
 

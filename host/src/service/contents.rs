@@ -68,7 +68,7 @@ impl Service {
         // not take every thread that others need for their look into it.
         let _room = self.inner.reads.acquire().await.map_err(|_| Refusal::Internal)?;
         let content = self.inner.store.file(session.key, commit, path.clone()).await?;
-        content.ok_or_else(|| Refusal::NoFile(path.to_string()))
+        content.ok_or_else(|| Refusal::NotAFile(path.to_string()))
     }
 
     /// Takes in the content of a file before its turn has come.

@@ -39,6 +39,11 @@ pub enum Refusal {
     NoModule(ModuleRef),
     #[error("the session has no file or directory `{0}`")]
     NoFile(String),
+    #[error(
+        "the session has no file `{0}` that could be read; if that is a directory or a link, `GET …/files` lists it, \
+         and what is in it with `?prefix=`"
+    )]
+    NotAFile(String),
     #[error("{0}")]
     NoCommit(String),
     #[error("the session has no parameter `{0}`")]

@@ -83,10 +83,10 @@ impl Service {
     }
 
     /// The keys of a tenant, without their text.
-    pub async fn tenant_keys(&self, tenant: &TenantId) -> Result<Vec<Key>, Refusal> {
+    pub async fn tenant_keys(&self, tenant: &TenantId, page: PageOf) -> Result<Page<Key>, Refusal> {
         self.tenant(tenant).await?;
-        let mut keys = self.inner.store.keys(tenant).await?;
-        for key in &mut keys {
+        let mut keys = self.inner.store.keys(tenant, page).await?;
+        for key in &mut keys.items {
             key.last_used_at = self.inner.keys.used_at(&key.hash).or(key.last_used_at);
         }
         Ok(keys)
@@ -94,8 +94,8 @@ impl Service {
 
     /// Deletes a key; who uses it is refused from now on.
     pub async fn delete_key(&self, tenant: &TenantId, id: &str) -> Result<(), Refusal> {
-        let keys = self.tenant_keys(tenant).await?;
-        let key = keys.into_iter().find(|key| key.id == id).ok_or_else(|| Refusal::NoKey(id.to_owned()))?;
+        self.tenant(tenant).await?;
+        let key = self.inner.store.key(tenant, id).await?.ok_or_else(|| Refusal::NoKey(id.to_owned()))?;
         self.inner.store.delete_key(tenant.clone(), key.id).await?;
         self.inner.keys.retain(|hash, _| *hash != key.hash);
         Ok(())

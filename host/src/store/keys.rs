@@ -14,6 +14,8 @@ use crate::model::caller::Scope;
 use crate::store::Store;
 use crate::store::error::Refused;
 use crate::store::error::StoreError;
+use crate::store::page::Page;
+use crate::store::page::PageOf;
 use crate::store::receipt::Receipt;
 use crate::store::rows;
 use crate::store::rows::Row;
@@ -50,10 +52,25 @@ impl Store {
     }
 
     /// The keys of a tenant, oldest first.
-    pub async fn keys(&self, tenant: &TenantId) -> Result<Vec<Key>, StoreError> {
+    pub async fn keys(&self, tenant: &TenantId, page: PageOf) -> Result<Page<Key>, StoreError> {
         let tenant = tenant.clone();
-        let list = "SELECT * FROM api_key WHERE tenant = ?1 ORDER BY created_at, id";
-        self.read(move |db| rows::all(db, list, [tenant.as_str()], key)).await
+        self.read(move |db| {
+            // The key of this list has two parts, and the first cannot contain a space.
+            let after = page.after()?.unwrap_or_else(|| format!("{} ", i64::MIN));
+            let (created_at, id) = after.split_once(' ').ok_or(Refused::Cursor)?;
+            let created_at: i64 = created_at.parse().map_err(|_| Refused::Cursor)?;
+            let list = "SELECT * FROM api_key WHERE tenant = ?1 AND (created_at, id) > (?2, ?3)
+                        ORDER BY created_at, id LIMIT ?4";
+            let found = rows::all(db, list, params![tenant.as_str(), created_at, id, page.rows()], key)?;
+            Ok(page.fill(found, |key| format!("{} {}", key.created_at.micros(), key.id)))
+        })
+        .await
+    }
+
+    /// One key of a tenant.
+    pub async fn key(&self, tenant: &TenantId, id: &str) -> Result<Option<Key>, StoreError> {
+        let find = "SELECT * FROM api_key WHERE tenant = ?1 AND id = ?2";
+        self.look(|db| rows::one(db, find, params![tenant.as_str(), id], key))
     }
 
     /// The keys of all tenants, for the start.

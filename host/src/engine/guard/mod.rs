@@ -15,6 +15,7 @@ mod room;
 mod space;
 mod journal;
 mod p1;
+mod p1_length;
 mod p1_write;
 mod p1_poll;
 mod p2;

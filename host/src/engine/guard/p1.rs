@@ -21,6 +21,7 @@ use super::Journal;
 use super::SharedJournal;
 use super::journal::Handle;
 use super::journal::Wants;
+use super::p1_length::Shortened;
 use super::refusal::Refusal;
 use super::resolve::Last;
 use crate::limits::PATH_BYTES_MAX;
@@ -166,8 +167,6 @@ impl WasiSnapshotPreview1 for P1Guard {
         async fn fd_datasync(fd: Fd) -> ();
         async fn fd_fdstat_get(fd: Fd) -> types::Fdstat;
         async fn fd_filestat_get(fd: Fd) -> types::Filestat;
-        async fn fd_read(fd: Fd, iovs: types::IovecArray) -> types::Size;
-        async fn fd_pread(fd: Fd, iovs: types::IovecArray, offset: types::Filesize) -> types::Size;
         async fn fd_seek(fd: Fd, offset: types::Filedelta, whence: types::Whence) -> types::Filesize;
         async fn fd_sync(fd: Fd) -> ();
         async fn fd_readdir(fd: Fd, buf: GuestPtr<u8>, buf_len: types::Size, cookie: types::Dircookie) -> types::Size;
@@ -221,13 +220,41 @@ impl WasiSnapshotPreview1 for P1Guard {
         self.wasi.fd_filestat_set_times(memory, fd, atim, mtim, flags).await
     }
 
+    async fn fd_read(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: Fd,
+        buffers: types::IovecArray,
+    ) -> Result<types::Size, Error> {
+        let shortened = Shortened::first_of(memory, buffers.offset())?;
+        let read = self.wasi.fd_read(memory, fd, buffers).await;
+        shortened.map_or(Ok(()), |shortened| shortened.put_back(memory))?;
+        read
+    }
+
+    async fn fd_pread(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: Fd,
+        buffers: types::IovecArray,
+        offset: types::Filesize,
+    ) -> Result<types::Size, Error> {
+        let shortened = Shortened::first_of(memory, buffers.offset())?;
+        let read = self.wasi.fd_pread(memory, fd, buffers, offset).await;
+        shortened.map_or(Ok(()), |shortened| shortened.put_back(memory))?;
+        read
+    }
+
     async fn fd_write(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: Fd,
         buffers: types::CiovecArray,
     ) -> Result<types::Size, Error> {
-        self.guarded_write(memory, fd, buffers, None).await
+        let shortened = Shortened::first_of(memory, buffers.offset())?;
+        let written = self.guarded_write(memory, fd, buffers, None).await;
+        shortened.map_or(Ok(()), |shortened| shortened.put_back(memory))?;
+        written
     }
 
     async fn fd_pwrite(
@@ -237,7 +264,10 @@ impl WasiSnapshotPreview1 for P1Guard {
         buffers: types::CiovecArray,
         offset: types::Filesize,
     ) -> Result<types::Size, Error> {
-        self.guarded_write(memory, fd, buffers, Some(offset)).await
+        let shortened = Shortened::first_of(memory, buffers.offset())?;
+        let written = self.guarded_write(memory, fd, buffers, Some(offset)).await;
+        shortened.map_or(Ok(()), |shortened| shortened.put_back(memory))?;
+        written
     }
 
     async fn fd_renumber(&mut self, memory: &mut GuestMemory<'_>, from: Fd, to: Fd) -> Result<(), Error> {
