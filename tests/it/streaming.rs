@@ -2,6 +2,7 @@
 //! its client behaves, the session is free again and as R22 says.
 
 use std::thread;
+use std::time::Duration;
 
 use sessile_kit::Job;
 use sessile_kit::Run;
@@ -79,6 +80,29 @@ async fn r31_a_client_that_goes_away_in_the_middle_of_its_input_cancels() {
 #[tokio::test]
 async fn r30_a_client_that_does_not_read_cancels_after_the_reply_timeout() {
     check_lost(FLOOD, Some).await;
+}
+
+/// It was cut while it read megabytes that the kernel held for it, which took longer than the timeout.
+#[tokio::test]
+async fn r30_a_client_that_reads_slowly_reads() {
+    let server = TestServer::with("reply_timeout_ms", 2_000).start().await;
+    let guest = server.ready(guests::STREAM).await;
+    let session = server.new_session().await;
+    let mut run = Run::start(&server, &guest, FLOOD, Some(&session));
+    begun_or_over(&mut run);
+    // As many chunks as fill two timeouts at that pace.
+    let mut pace = tokio::time::interval(Duration::from_millis(100));
+    for _ in 0..45 {
+        pace.tick().await;
+        run = tokio::task::spawn_blocking(move || {
+            assert!(!run.chunk().expect("the body goes on").is_empty());
+            run
+        })
+        .await
+        .unwrap();
+    }
+    begun(&session, &server).await;
+    assert!(server.list(&format!("/v1/jobs?session={}&state=cancelled", session.id())).await.is_empty());
 }
 
 #[tokio::test]

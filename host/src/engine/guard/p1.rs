@@ -1,7 +1,7 @@
 //! The guard for core modules: WASI p1.
 //!
 //! Implements the trait that wasmtime-wasi generates for its own use, so this
-//! file (with `p1_write` and `p1_poll`) is what a new version of Wasmtime
+//! file (with `p1_length`, `p1_write` and `p1_poll`) is what a new version of Wasmtime
 //! may break. Functions that change nothing are handed on as they come.
 
 use std::collections::BTreeMap;
@@ -22,9 +22,9 @@ use super::SharedJournal;
 use super::journal::Handle;
 use super::journal::Wants;
 use super::p1_length::Shortened;
+use super::p1_length::path;
 use super::refusal::Refusal;
 use super::resolve::Last;
-use crate::limits::PATH_BYTES_MAX;
 
 /// The number under which WASI hands over the first preopened directory.
 const ROOT_FD: u32 = 3;
@@ -106,15 +106,6 @@ impl P1Guard {
     }
 }
 
-/// A path of the guest, copied only if it is not too long.
-fn path(memory: &GuestMemory<'_>, path: GuestPtr<str>) -> Result<String, Error> {
-    let too_long = usize::try_from(path.len()).is_ok_and(|bytes| bytes > PATH_BYTES_MAX);
-    if too_long {
-        return Err(Refusal::NameTooLong.into());
-    }
-    Ok(memory.as_cow_str(path)?.into_owned())
-}
-
 fn last(flags: types::Lookupflags) -> Last {
     if flags.contains(types::Lookupflags::SYMLINK_FOLLOW) { Last::Follow } else { Last::Keep }
 }
@@ -126,6 +117,17 @@ macro_rules! hand_on {
         async fn $name(&mut self, memory: &mut GuestMemory<'_>, $($arg: $ty),*) -> Result<$ret, Error> {
             hand_on!(@first self, $($arg),*);
             self.wasi.$name(memory, $($arg),*).await
+        }
+    )*};
+    // Into or out of buffers, of which it need not take all.
+    ($(moving async fn $name:ident($fd:ident: Fd, $buffers:ident: $of:ty $(, $arg:ident: $ty:ty)?) -> $ret:ty;)*) => {$(
+        async fn $name(&mut self, memory: &mut GuestMemory<'_>, $fd: Fd, $buffers: $of $(, $arg: $ty)?)
+            -> Result<$ret, Error> {
+            self.check($fd)?;
+            let shortened = Shortened::first_of(memory, $buffers.offset())?;
+            let moved = self.wasi.$name(memory, $fd, $buffers $(, $arg)?).await;
+            shortened.put_back(memory)?;
+            moved
         }
     )*};
     ($(fn $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty;)*) => {$(
@@ -174,6 +176,11 @@ impl WasiSnapshotPreview1 for P1Guard {
         async fn path_readlink(fd: Fd, path: GuestPtr<str>, buf: GuestPtr<u8>, buf_len: types::Size) -> types::Size;
     }
 
+    hand_on! {
+        moving async fn fd_read(fd: Fd, iovs: types::IovecArray) -> types::Size;
+        moving async fn fd_pread(fd: Fd, iovs: types::IovecArray, offset: types::Filesize) -> types::Size;
+    }
+
     async fn fd_close(&mut self, memory: &mut GuestMemory<'_>, fd: Fd) -> Result<(), Error> {
         self.let_go(memory, fd).await?;
         self.fds.remove(&fd.into());
@@ -220,41 +227,13 @@ impl WasiSnapshotPreview1 for P1Guard {
         self.wasi.fd_filestat_set_times(memory, fd, atim, mtim, flags).await
     }
 
-    async fn fd_read(
-        &mut self,
-        memory: &mut GuestMemory<'_>,
-        fd: Fd,
-        buffers: types::IovecArray,
-    ) -> Result<types::Size, Error> {
-        let shortened = Shortened::first_of(memory, buffers.offset())?;
-        let read = self.wasi.fd_read(memory, fd, buffers).await;
-        shortened.map_or(Ok(()), |shortened| shortened.put_back(memory))?;
-        read
-    }
-
-    async fn fd_pread(
-        &mut self,
-        memory: &mut GuestMemory<'_>,
-        fd: Fd,
-        buffers: types::IovecArray,
-        offset: types::Filesize,
-    ) -> Result<types::Size, Error> {
-        let shortened = Shortened::first_of(memory, buffers.offset())?;
-        let read = self.wasi.fd_pread(memory, fd, buffers, offset).await;
-        shortened.map_or(Ok(()), |shortened| shortened.put_back(memory))?;
-        read
-    }
-
     async fn fd_write(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: Fd,
         buffers: types::CiovecArray,
     ) -> Result<types::Size, Error> {
-        let shortened = Shortened::first_of(memory, buffers.offset())?;
-        let written = self.guarded_write(memory, fd, buffers, None).await;
-        shortened.map_or(Ok(()), |shortened| shortened.put_back(memory))?;
-        written
+        self.guarded_write(memory, fd, buffers, None).await
     }
 
     async fn fd_pwrite(
@@ -264,10 +243,7 @@ impl WasiSnapshotPreview1 for P1Guard {
         buffers: types::CiovecArray,
         offset: types::Filesize,
     ) -> Result<types::Size, Error> {
-        let shortened = Shortened::first_of(memory, buffers.offset())?;
-        let written = self.guarded_write(memory, fd, buffers, Some(offset)).await;
-        shortened.map_or(Ok(()), |shortened| shortened.put_back(memory))?;
-        written
+        self.guarded_write(memory, fd, buffers, Some(offset)).await
     }
 
     async fn fd_renumber(&mut self, memory: &mut GuestMemory<'_>, from: Fd, to: Fd) -> Result<(), Error> {

@@ -13,12 +13,27 @@ use wiggle::GuestMemory;
 
 use super::p1::Held;
 use super::p1::P1Guard;
+use super::p1_length::Shortened;
 use crate::limits::HOSTCALL_BYTES_MAX;
 
 impl P1Guard {
+    /// A write of as much as is moved at once.
+    pub(super) async fn guarded_write(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: Fd,
+        buffers: types::CiovecArray,
+        offset: Option<u64>,
+    ) -> Result<types::Size, Error> {
+        let shortened = Shortened::first_of(memory, buffers.offset())?;
+        let written = self.write_first(memory, fd, buffers, offset).await;
+        shortened.put_back(memory)?;
+        written
+    }
+
     /// The write that WASI will carry out: it takes the first buffer with
     /// anything in it, and the guest comes again for the rest.
-    pub(super) async fn guarded_write(
+    async fn write_first(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: Fd,

@@ -182,7 +182,7 @@ pub(super) async fn check(service: &Service, sessions: &[&str]) -> Vec<Job> {
                 Body::Memory(bytes) => String::from_utf8(bytes).unwrap(),
                 Body::Spooled(_) => panic!("the file of {id} is too large"),
             },
-            Err(Refusal::NoFile(_)) => String::new(),
+            Err(Refusal::NotAFile(_)) => String::new(),
             Err(refusal) => panic!("{refusal:?}"),
         };
         assert_eq!(log, expected, "the file of {id}");
