@@ -112,7 +112,7 @@ async fn r26a_a_revert_is_a_new_commit() {
     assert_eq!(heard, ["read Some(\"old\")", "read None", "get Some(\"old\")"]);
     let told = &commits(&server, &session).await[0];
     assert_eq!((&told["commit"], &told["cause"]), (&json!(3), &json!("revert")));
-    let _ = server.post(&session.path("/revert"), &json!({"to": 2})).await.expect(200);
+    let _ = server.post(&session.path("/revert"), &json!({"commit": 2})).await.expect(200);
     assert_eq!(session.snapshot().await, after);
     let _ = server.post(&session.path("/revert"), &json!({"to": 9})).await.refused(404, "not-found");
     let _ = server.post(&session.path("/revert"), &json!({})).await.refused(400, "invalid-request");

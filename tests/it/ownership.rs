@@ -162,6 +162,30 @@ async fn a_key_does_what_its_scopes_say_and_no_more() {
 }
 
 #[tokio::test]
+async fn the_keys_of_a_tenant_are_on_one_page_each() {
+    let server = TestServer::start().await;
+    for number in 0..3 {
+        let order = json!({"principal": format!("p{number}"), "scopes": ["submit"]});
+        let _ = server.post("/v1/admin/tenants/dev/keys", &order).await.expect(201);
+    }
+    let id = |item: &serde_json::Value| item["id"].as_str().unwrap().to_owned();
+    let all = server.get("/v1/admin/tenants/dev/keys").await.expect(200).json();
+    let all: Vec<_> = all["items"].as_array().unwrap().iter().map(id).collect();
+    // That of `--dev` too.
+    assert_eq!(all.len(), 4);
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = server.get(&format!("/v1/admin/tenants/dev/keys?limit=1{cursor}")).await.expect(200).json();
+        assert_eq!(page["items"].as_array().map(Vec::len), Some(1), "{page:#}");
+        found.push(id(&page["items"][0]));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(found, all);
+    let _ = server.get("/v1/admin/tenants/dev/keys?cursor=61").await.refused(400, "invalid-request");
+}
+
+#[tokio::test]
 async fn a_key_is_shown_once_and_refused_when_deleted() {
     let server = TestServer::start().await;
     let order = json!({"principal": "alice", "scopes": ["submit"]});

@@ -70,7 +70,8 @@ pub async fn serve(listener: TcpListener, router: Router, settings: Settings, st
         // Answers are small and wanted at once. If this fails they are only later.
         let _ = stream.set_nodelay(true);
         // A larger one could hold more than a client reads in all the time that it has to read
-        // something (R30): the kernel asks for more when a third of it is free.
+        // something (R30): the kernel asks for more when a third of it is free. If this fails, a slow
+        // client may be taken for one that does not read.
         let _ = set_socket_send_buffer_size(&stream, SEND_BUFFER_BYTES);
         connect(stream, &router, settings.patience, &places, &graceful);
     }

@@ -4,7 +4,8 @@
 //! and refuses one that is larger than what a call may make the host copy. But a call
 //! may always move less than it was asked to, and guests come again for the rest.
 //!
-//! Promise: no buffer is too large for a call, and none keeps its thread for long.
+//! Promise: no buffer is too large for a call, and none keeps its thread for long, but for one
+//! that holds its own place in the list of buffers: that is moved, or refused, as a whole.
 
 use wasmtime_wasi::p1::types;
 use wasmtime_wasi::p1::types::Error;
