@@ -24,10 +24,12 @@ const CLIENTS: usize = 64;
 pub(super) fn rows() -> anyhow::Result<Vec<Row>> {
     tell::step("committed jobs in 64 sessions, and rows of SQLite from 64 clients");
     let many = against_raw("committed job, 64 sessions", ["SQLite row, 64 clients", "job"], 64)?;
+    tell::step("1,000 committed jobs in a second in 64 sessions, and rows of SQLite from 64 clients");
+    let paced = at_a_pace()?;
     tell::step("committed jobs in one session, and rows of SQLite from one client");
     let one = against_raw("committed job, 1 session", ["SQLite row, 1 client", "job"], 1)?;
     tell::step("durable jobs that do nothing, and rows of SQLite from 64 clients");
-    Ok(vec![many, one, that_do_nothing()?])
+    Ok(vec![many, paced, one, that_do_nothing()?])
 }
 
 fn that_do_nothing() -> anyhow::Result<Row> {
@@ -49,6 +51,18 @@ fn against_raw(what: &'static str, names: [&'static str; 2], sessions: usize) ->
     let ours = Contestant::new(house.server.process(), || measure::at_once(&mut writers, ROUND, Writer::write));
     let samples = measure::alternate(ROUNDS, [raw.contestant(ROUND), ours])?;
     Ok(Row::of_rates(what, names, &samples))
+}
+
+/// What a job takes where the machine has time to spare: clients that never pause
+/// take all of it, and then a job's time says only how many of them there are.
+fn at_a_pace() -> anyhow::Result<Row> {
+    let mut raw = Raw::start(CLIENTS)?;
+    let house = House::open()?;
+    let mut writers = Writer::in_sessions(&house, CLIENTS)?;
+    let ours = Contestant::new(house.server.process(), || measure::at_a_pace(&mut writers, ROUND, Writer::write));
+    let samples = measure::alternate(ROUNDS, [raw.contestant(ROUND), ours])?;
+    let names = ["SQLite row, 64 clients", "job"];
+    Ok(Row::of_times("committed job, 64 sessions, 1,000 in a second", names, &samples))
 }
 
 /// A client with a session of its own.

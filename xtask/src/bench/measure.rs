@@ -92,6 +92,52 @@ pub(super) fn one_by_one(
     (0..count).map(timed).collect()
 }
 
+/// When a client of many is due: each once in as many milliseconds as there are
+/// clients, one behind the other, so that together they ask 1,000 times in a second.
+#[derive(Clone, Copy)]
+pub(super) struct Pace {
+    next: Instant,
+    between: Duration,
+}
+
+impl Pace {
+    /// The paces of so many clients, from now on.
+    pub(super) fn of(clients: usize) -> impl Iterator<Item = Pace> {
+        let begin = Instant::now();
+        let between = Duration::from_millis(clients as u64);
+        (0..clients as u64).map(move |number| Pace { next: begin + Duration::from_millis(number), between })
+    }
+
+    /// Waits until it is time for the next request, and tells for when it was due,
+    /// which is earlier than now for a client that is late.
+    pub(super) fn wait(&mut self) -> Instant {
+        let due = self.next;
+        self.next += self.between;
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        due
+    }
+}
+
+/// All clients at their pace, for that long. A latency runs from the time at which
+/// a request was due, so that what a late answer holds up is counted too.
+pub(super) fn at_a_pace<C: Send>(
+    clients: &mut [C],
+    time: Duration,
+    request: impl Fn(&mut C) -> anyhow::Result<()> + Sync,
+) -> anyhow::Result<Vec<Duration>> {
+    let end = Instant::now() + time;
+    let mut paced: Vec<_> = Pace::of(clients.len()).zip(clients).collect();
+    together(&mut paced, |(pace, client)| {
+        let mut latencies = Vec::new();
+        while pace.next < end {
+            let due = pace.wait();
+            request(client)?;
+            latencies.push(due.elapsed());
+        }
+        Ok(latencies)
+    })
+}
+
 /// All clients at the same time, each a request after the other, for that long.
 pub(super) fn at_once<C: Send>(
     clients: &mut [C],
@@ -99,7 +145,7 @@ pub(super) fn at_once<C: Send>(
     request: impl Fn(&mut C) -> anyhow::Result<()> + Sync,
 ) -> anyhow::Result<Vec<Duration>> {
     let end = Instant::now() + time;
-    let work = |client: &mut C| -> anyhow::Result<Vec<Duration>> {
+    together(clients, |client| {
         let mut latencies = Vec::new();
         while Instant::now() < end {
             let begin = Instant::now();
@@ -107,7 +153,14 @@ pub(super) fn at_once<C: Send>(
             latencies.push(begin.elapsed());
         }
         Ok(latencies)
-    };
+    })
+}
+
+/// A thread for each client, and what all of them took.
+fn together<C: Send>(
+    clients: &mut [C],
+    work: impl Fn(&mut C) -> anyhow::Result<Vec<Duration>> + Sync,
+) -> anyhow::Result<Vec<Duration>> {
     let work = &work;
     let all: anyhow::Result<Vec<_>> = thread::scope(|scope| {
         let threads: Vec<_> = clients.iter_mut().map(|client| scope.spawn(move || work(client))).collect();
@@ -171,6 +224,14 @@ mod tests {
         assert_eq!(samples.percentile(50), Duration::from_millis(100));
         assert_eq!(samples.percentile(99), Duration::from_millis(198));
         assert_eq!(Samples::default().percentile(50), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_late_client_is_told_when_it_was_due() {
+        let mut paces: Vec<Pace> = Pace::of(2).collect();
+        let first = paces[0].next;
+        assert_eq!(paces[1].next - first, Duration::from_millis(1));
+        assert_eq!([paces[0].wait(), paces[0].wait()], [first, first + Duration::from_millis(2)]);
     }
 
     #[test]
