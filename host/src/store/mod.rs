@@ -19,6 +19,7 @@ mod quarantine;
 mod ground;
 mod durable;
 mod secret;
+mod tables;
 mod schema;
 mod upgrade;
 mod rows;

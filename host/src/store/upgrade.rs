@@ -11,10 +11,10 @@ use crate::store::error::StoreError;
 use crate::store::job_ids::JobIds;
 use crate::store::rows;
 use crate::store::schema;
-use crate::store::schema::JOB_CHANGES;
-use crate::store::schema::JOBS;
-use crate::store::schema::QUOTAS;
-use crate::store::schema::SESSIONS;
+use crate::store::tables::JOB_CHANGES;
+use crate::store::tables::JOBS;
+use crate::store::tables::QUOTAS;
+use crate::store::tables::SESSIONS;
 
 /// Brings the tables of an older version up to this one's, step by step; says whether
 /// they were of one.
