@@ -47,6 +47,7 @@ use sessile::model::params::ParamChanges;
 use sessile::model::params::Params;
 use sessile::model::path::SessionPath;
 use sessile::model::quota::Quota;
+use sessile::model::schedule::Schedule;
 use sessile::model::session::QueueMode;
 use sessile::model::session::SessionKey;
 use sessile::model::session::SessionLimits;
@@ -328,6 +329,7 @@ fn new_job(number: u64) -> NewJob {
         session: None,
         inputs: Inputs::default(),
         limits: JobLimits::default(),
+        schedule: Schedule::default(),
         on_crash: OnCrash::Rerun,
         delivery: Delivery::Stored,
         dry_run: false,

@@ -66,6 +66,12 @@ pub const ENV_MAX: usize = 256;
 pub const LABELS_MAX: usize = 32;
 /// A label's name or value.
 pub const LABEL_BYTES_MAX: usize = 128;
+/// A job's priority is from minus this to this.
+pub const PRIORITY_MAX: i8 = 100;
+/// How far ahead a job may be put off.
+pub const PUT_OFF_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
+/// How often a job may be run again after it failed.
+pub const RETRIES_MAX: u32 = 20;
 /// What a job may hand back as its JSON result; more belongs in a file.
 pub const RESULT_BYTES_MAX: usize = 256 << 10;
 /// The message beside a job's progress.
@@ -189,6 +195,10 @@ pub const SLICE: Duration = Duration::from_millis(50);
 pub const SEATS_EXTRA_MAX: usize = 256;
 /// Runs of a job that the server's death cut short, before it counts as lost (R25).
 pub const ATTEMPTS_MAX: u32 = 3;
+/// From a job's first failure to its next run; after each further one twice as long.
+pub const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// What that grows to.
+pub const RETRY_LONGEST: Duration = Duration::from_secs(60);
 /// Units of work waiting for the one writer of the database.
 pub const WRITES_WAITING_MAX: usize = 8_192;
 /// Units that the writer gathers into one commit.

@@ -16,6 +16,8 @@ mod releasing;
 mod any_order;
 mod life;
 mod cut_short;
+mod retrying;
+mod scheduling;
 mod expiring;
 mod transactions;
 mod every_change;

@@ -1,7 +1,7 @@
 //! A store that an older server has written opens with everything in it.
 //!
-//! `format-1` and `format-2` are two, as the last server of each format left them:
-//! tenant `dev`, module `remember`, session `letters`, and job `first`.
+//! `format-1`, `format-2` and `format-3` are some, as the last server of each format left
+//! them: tenant `dev`, module `remember`, session `letters`, and job `first`.
 
 use std::fs;
 use std::fs::Permissions;
@@ -119,6 +119,23 @@ async fn a_store_of_format_2_opens_with_all_its_jobs_under_their_ids() {
     let _ = sessile(["check".as_ref(), "--data".as_ref(), server.data().as_os_str()]).expect(0);
 }
 
+/// That server was stopped while the job `waiting` waited.
+#[tokio::test]
+async fn a_store_of_format_3_opens_and_its_queue_goes_on() {
+    let mut server = TestServer::with("sweep_interval_ms", 1_000).start_on(|to| store_of("it/format-3", to)).await;
+    let waiting = server.job("waiting").await.wait().await.succeeded();
+    assert_eq!((&waiting.json["attempt"], &waiting.json["session"]["id"]), (&1.into(), &"letters".into()));
+    for job in [waiting, server.job("first").await.succeeded(), server.job("spun").await.cancelled()] {
+        let schedule = ["priority", "not_before", "retries"].map(|name| &job.json[name]);
+        assert_eq!(schedule, [&0.into(), &serde_json::Value::Null, &0.into()]);
+    }
+    let session = server.session("letters");
+    let _ = session.new_job(guests::TRY_AGAIN).args(["2"]).with("retries", 1).run().await.succeeded();
+    server.ask_to_stop();
+    assert!(server.stopped().await.success());
+    let _ = sessile(["check".as_ref(), "--data".as_ref(), server.data().as_os_str()]).expect(0);
+}
+
 #[tokio::test]
 async fn an_old_format_is_reported_and_not_upgraded_by_a_check() {
     let ground = tempfile::tempdir().unwrap();
@@ -126,7 +143,7 @@ async fn an_old_format_is_reported_and_not_upgraded_by_a_check() {
     old_store(&data);
     let before = fs::read(data.join("truth.sqlite3")).unwrap();
     let called = sessile(["check".as_ref(), "--data".as_ref(), data.as_os_str()]);
-    called.refused("has format 1, and this program looks at format 3 only; start the server once, which upgrades it");
+    called.refused("has format 1, and this program looks at format 4 only; start the server once, which upgrades it");
     assert!(fs::read(data.join("truth.sqlite3")).unwrap() == before);
     assert_eq!(fs::read_dir(&data).unwrap().count(), 3, "nothing is left in the directory");
 }
@@ -139,7 +156,7 @@ async fn a_format_from_the_future_is_refused_with_a_clear_sentence() {
     let db = rusqlite::Connection::open(data.join("truth.sqlite3")).unwrap();
     db.execute("UPDATE schema_version SET version = 99", []).unwrap();
     drop(db);
-    let sentence = "the data directory has format 99, and this server knows formats up to 3; use a newer server";
+    let sentence = "the data directory has format 99, and this server knows formats up to 4; use a newer server";
     sessile(["check".as_ref(), "--data".as_ref(), data.as_os_str()]).refused(sentence);
     let served =
         sessile(["serve".as_ref(), "--listen".as_ref(), "127.0.0.1:0".as_ref(), "--data".as_ref(), data.as_os_str()]);

@@ -12,10 +12,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::clock::Timestamp;
 use crate::http::problem::Problem;
 use crate::http::session_form::QueueWord;
-use crate::http::session_form::not_yet;
 use crate::http::session_keys::agreed;
+use crate::http::wire::from_rfc3339;
 use crate::http::wire::object;
 use crate::ids::Digest;
 use crate::ids::JobId;
@@ -26,6 +27,8 @@ use crate::model::job::Delivery;
 use crate::model::job::Inputs;
 use crate::model::job::OnCrash;
 use crate::model::rolling_key::ShownKey;
+use crate::model::schedule::Priority;
+use crate::model::schedule::Schedule;
 use crate::service::jobs::JobOrder;
 
 /// `POST /v1/jobs`. Serialised again only for its fingerprint.
@@ -45,9 +48,9 @@ pub(super) struct JobForm {
     pub(super) queue: Option<QueueWord>,
     #[serde(default, deserialize_with = "object")]
     pub(super) limits: LimitsForm,
-    priority: Option<serde_json::Value>,
-    not_before: Option<serde_json::Value>,
-    retries: Option<u32>,
+    priority: Option<i64>,
+    not_before: Option<String>,
+    retries: Option<i64>,
     #[serde(default)]
     labels: BTreeMap<String, String>,
     #[serde(default)]
@@ -86,7 +89,6 @@ impl JobForm {
     /// The order that this request stands for. `header` is the session that the
     /// header `Session-Id` names, `shown` the session key of header or body.
     pub(super) fn order(mut self, header: Option<&str>, shown: Option<ShownKey>) -> Result<JobOrder, Problem> {
-        self.refuse_what_is_not_there_yet()?;
         // A key is not part of what is asked for, and is compared by itself.
         self.session_key = None;
         self.session = agreed(self.session.take(), header)?;
@@ -106,7 +108,8 @@ impl JobForm {
     /// What a request says that is so anyway is as if it was not said.
     fn leave_out_what_goes_without_saying(&mut self) {
         self.commit = self.commit.filter(|commit| !commit);
-        self.retries = self.retries.filter(|retries| *retries > 0);
+        self.priority = self.priority.filter(|priority| *priority != 0);
+        self.retries = self.retries.filter(|retries| *retries != 0);
         self.on_crash = self.on_crash.filter(|word| !matches!(word, OnCrashWord::Rerun));
         // With both there the request is refused.
         if let (Some(stdin), None) | (None, Some(stdin)) = (&self.stdin, &self.stdin_base64)
@@ -132,6 +135,11 @@ impl JobForm {
                 params_in_env: self.params_in_env,
             },
             limits: self.limits.within_bounds()?,
+            schedule: Schedule {
+                priority: priority(self.priority)?,
+                not_before: self.not_before.as_deref().map(|text| moment("not_before", text)).transpose()?,
+                retries: retries(self.retries)?,
+            },
             on_crash: match self.on_crash {
                 None | Some(OnCrashWord::Rerun) => OnCrash::Rerun,
                 Some(OnCrashWord::Fail) => OnCrash::Fail,
@@ -142,18 +150,6 @@ impl JobForm {
             session_key: shown,
             fingerprint,
         })
-    }
-
-    fn refuse_what_is_not_there_yet(&self) -> Result<(), Problem> {
-        let absent = [
-            ("priority", self.priority.is_some()),
-            ("not_before", self.not_before.is_some()),
-            ("retries", self.retries.is_some_and(|retries| retries > 0)),
-        ];
-        match absent.into_iter().find(|(_, asked)| *asked) {
-            Some((name, _)) => Err(not_yet(name, "leave it out")),
-            None => Ok(()),
-        }
     }
 }
 
@@ -182,6 +178,30 @@ pub(super) fn bounded(name: &str, asked: Option<u64>, least: u64, most: u64, def
         Some(value) if (least..=most).contains(&value) => Ok(value),
         Some(value) => Err(Problem::invalid(format!("`{name}` is {value}, and must be from {least} to {most}"))),
     }
+}
+
+fn priority(asked: Option<i64>) -> Result<Priority, Problem> {
+    let asked = asked.unwrap_or_default();
+    let most = limits::PRIORITY_MAX;
+    match i8::try_from(asked) {
+        Ok(priority) if (-most..=most).contains(&priority) => Ok(Priority(priority)),
+        _ => Err(Problem::invalid(format!("`priority` is {asked}, and must be from -{most} to {most}"))),
+    }
+}
+
+fn retries(asked: Option<i64>) -> Result<u32, Problem> {
+    let asked = asked.unwrap_or_default();
+    match u32::try_from(asked) {
+        Ok(retries) if retries <= limits::RETRIES_MAX => Ok(retries),
+        _ => Err(Problem::invalid(format!("`retries` is {asked}, and must be from 0 to {}", limits::RETRIES_MAX))),
+    }
+}
+
+fn moment(name: &str, text: &str) -> Result<Timestamp, Problem> {
+    from_rfc3339(text).ok_or_else(|| {
+        let detail = format!("`{name}` is {text:?}, and must be a time in RFC 3339, like `2030-12-31T23:59:59Z`");
+        Problem::invalid(detail)
+    })
 }
 
 fn checked_args(args: Vec<String>) -> Result<Vec<String>, Problem> {
@@ -274,6 +294,20 @@ mod tests {
         check_refused(r#"{"module": "m", "stdin_base64": "?"}"#, "not base64");
         check_refused(r#"{"module": "m", "env": {"SESSILE_JOB_ID": "x"}}"#, "`SESSILE_JOB_ID`");
         check_refused(r#"{"module": "m", "args": ["a\u0000"]}"#, "NUL");
+        check_refused(r#"{"module": "m", "priority": 101}"#, "`priority` is 101, and must be from -100 to 100");
+        check_refused(r#"{"module": "m", "priority": -1000}"#, "`priority` is -1000");
+        check_refused(r#"{"module": "m", "retries": 21}"#, "`retries` is 21, and must be from 0 to 20");
+        check_refused(r#"{"module": "m", "not_before": "tomorrow"}"#, r#"`not_before` is \"tomorrow\""#);
+        check_refused(r#"{"module": "m", "not_before": "2026-11-27T12:00:00"}"#, "RFC 3339");
+    }
+
+    #[test]
+    fn a_schedule_is_read_with_any_offset_from_utc() {
+        let json = r#"{"module": "m", "priority": -100, "retries": 20, "not_before": "2026-11-18T13:06:40.5+02:00"}"#;
+        let asked = order(json, None).unwrap().schedule;
+        let not_before = Some(Timestamp::from_micros(1_795_000_000_500_000));
+        assert_eq!(asked, Schedule { priority: Priority(-100), not_before, retries: 20 });
+        assert_eq!(order(r#"{"module": "m"}"#, None).unwrap().schedule, Schedule::default());
     }
 
     #[test]

@@ -35,6 +35,13 @@ pub(super) struct JobView {
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<ProgressView>,
     attempt: u32,
+    /// Of a job that failed and is tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_failure: Option<OutcomeView>,
+    priority: i8,
+    /// The next attempt, or the last one, does not start before.
+    not_before: Option<String>,
+    retries: u32,
     limits: LimitsView,
     labels: BTreeMap<String, String>,
     created_at: String,
@@ -102,6 +109,10 @@ impl JobView {
             changes: job.changes.clone().map(ChangesView::from),
             progress: progress.map(|progress| ProgressView { fraction: progress.fraction, message: progress.message }),
             attempt: job.attempt,
+            last_failure: job.last_failure.as_ref().map(OutcomeView::of),
+            priority: job.schedule.priority.0,
+            not_before: job.schedule.not_before.map(rfc3339),
+            retries: job.schedule.retries,
             limits: LimitsView {
                 wall_ms: millis(job.limits.wall),
                 cpu_ms: millis(job.limits.cpu),

@@ -212,12 +212,6 @@ fn term(name: &str, seconds: Option<u64>, most: Duration) -> Result<Option<Durat
     }
 }
 
-/// What the contract has and this version has not: refused, so that nobody
-/// believes it is in force.
-pub(super) fn not_yet(field: &str, way_out: &str) -> Problem {
-    Problem::invalid(format!("`{field}` is not offered by this version of the server yet; {way_out}"))
-}
-
 /// A limit that a request may lower and never raise.
 fn lowered(name: &str, asked: Option<u64>, most: u64) -> Result<Option<u64>, Problem> {
     match asked {

@@ -263,6 +263,12 @@ pub fn rfc3339(moment: Timestamp) -> String {
         .unwrap_or_else(|| "9999-12-31T23:59:59Z".to_owned())
 }
 
+/// The moment that a text in RFC 3339 means, or the first microsecond after it.
+pub(super) fn from_rfc3339(text: &str) -> Option<Timestamp> {
+    let nanos = OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp_nanos();
+    i64::try_from((nanos + 999).div_euclid(1_000)).ok().map(Timestamp::from_micros)
+}
+
 /// The text of a header, if it is there once; twice, or no text, is an error.
 pub(super) fn header_text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Problem> {
     let mut values = headers.get_all(name).iter();

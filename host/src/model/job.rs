@@ -17,6 +17,7 @@ use crate::model::quota::AsksTooMuch;
 use crate::model::quota::Measure;
 use crate::model::quota::Quota;
 use crate::model::rolling_key::KeyName;
+use crate::model::schedule::Schedule;
 use crate::model::session::SessionKey;
 
 /// The number of a job in the order of acceptance, over the whole server.
@@ -127,6 +128,7 @@ pub struct NewJob {
     pub session: Option<NamedSession>,
     pub inputs: Inputs,
     pub limits: JobLimits,
+    pub schedule: Schedule,
     pub on_crash: OnCrash,
     pub delivery: Delivery,
     /// Whether nothing of it is to be kept (R26a).
@@ -244,7 +246,11 @@ pub struct Job {
     pub changes: Option<ChangeList>,
     /// How often it was started.
     pub attempt: u32,
+    /// How the last attempt failed, of a job that is tried again.
+    pub last_failure: Option<Outcome>,
     pub limits: JobLimits,
+    /// Before which the next attempt does not start is in it too.
+    pub schedule: Schedule,
     pub labels: BTreeMap<String, String>,
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
@@ -278,7 +284,9 @@ impl NewJob {
             dry_run: new.dry_run,
             changes: None,
             attempt: 0,
+            last_failure: None,
             limits: new.limits,
+            schedule: new.schedule,
             labels: new.labels,
             created_at: new.created_at,
             started_at: None,

@@ -20,6 +20,7 @@ pub mod life;
 pub mod expiry;
 pub mod rolling_key;
 pub mod job;
+pub mod schedule;
 pub mod stage;
 pub mod outcome;
 pub mod nesting;

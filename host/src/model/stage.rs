@@ -3,6 +3,8 @@
 //! ```text
 //!   Queued ──start──► Running ──return──► Committing ──stored──► Over
 //!      └─cancel─► Over   └─cancel, fail─► Over   └─store failed─► Over
+//!
+//!   Running, Committing ──retry──► Queued
 //! ```
 //!
 //! Promise: a job whose work is being made permanent is not cancelled, and one
@@ -36,6 +38,8 @@ pub enum Step {
     Stored,
     /// The commit is not there, and will not be.
     StoreFailed,
+    /// The attempt has failed, and another one is to follow.
+    Retry,
 }
 
 /// A step that a job at that stage cannot take.
@@ -56,6 +60,7 @@ impl Stage {
             (Stage::Running, Step::Fail) => Ok(Stage::Over),
             // From here on the disk decides, so a cancel comes too late.
             (Stage::Committing, Step::Stored | Step::StoreFailed) => Ok(Stage::Over),
+            (Stage::Running | Stage::Committing, Step::Retry) => Ok(Stage::Queued),
             (stage, step) => Err(IllegalStep { stage, step }),
         }
     }
@@ -90,8 +95,17 @@ mod tests {
     }
 
     #[test]
+    fn a_job_that_is_tried_again_is_cancelled_like_one_that_waits() {
+        check(&[Start, Retry], Some(Stage::Queued));
+        check(&[Start, Return, Retry, Start, Return, Stored], Some(Stage::Over));
+        check(&[Start, Retry, Cancel], Some(Stage::Over));
+        check(&[Start, Cancel, Retry], None);
+        check(&[Retry], None);
+    }
+
+    #[test]
     fn no_step_leads_out_of_the_end() {
-        for step in [Start, Return, Fail, Cancel, Stored, StoreFailed] {
+        for step in [Start, Return, Fail, Cancel, Stored, StoreFailed, Retry] {
             check(&[Cancel, step], None);
         }
     }

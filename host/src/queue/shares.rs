@@ -16,6 +16,7 @@
 //!
 //! Not here: waiting, and the time of day (`slots`).
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::ids::SessionId;
 use crate::ids::TenantId;
 use crate::limits::SLICE;
 use crate::model::caller::Owner;
+use crate::model::schedule::Priority;
 
 /// What a slot is used for: the jobs of one session, or all those of one
 /// principal that are in none.
@@ -42,8 +44,16 @@ pub struct Share {
     pub running_max: usize,
 }
 
-/// A place in the line, by the time at which it was taken.
-pub(super) type Ticket = u64;
+/// A place in the line: by priority, and then by the time at which it was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ticket {
+    priority: Reverse<Priority>,
+    number: u64,
+}
+
+/// Where a line stands among those of its tenant: by the priority of its first, by its
+/// clock, and by who waits longest.
+type Order = (Reverse<Priority>, Clock, Ticket);
 
 /// Time on a tenant's or line's clock, in nanoseconds for a weight of one.
 type Clock = u64;
@@ -60,7 +70,7 @@ pub(super) struct Next<W> {
 /// What one who waits wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wants {
-    /// A seat, and a slot.
+    /// A seat, and a slot. Of one tenant's, those of higher priority come first.
     ToBegin,
     /// A slot; it has its seat.
     ToGoOn,
@@ -76,7 +86,7 @@ pub(super) struct Shares<W> {
     seats: usize,
     tenants: HashMap<TenantId, Tenant<W>>,
     clock: Clock,
-    last_ticket: Ticket,
+    last_number: u64,
 }
 
 struct Tenant<W> {
@@ -86,10 +96,9 @@ struct Tenant<W> {
     lines_clock: Clock,
     seated: usize,
     lines: HashMap<Line, Waiting<W>>,
-    /// The lines in which somebody waits, in their order: by their clock, and
-    /// by who waits longest.
-    to_begin: BTreeMap<(Clock, Ticket), Line>,
-    to_go_on: BTreeMap<(Clock, Ticket), Line>,
+    /// The lines in which somebody waits.
+    to_begin: BTreeMap<Order, Line>,
+    to_go_on: BTreeMap<Order, Line>,
 }
 
 /// One line. It exists while somebody waits in it or has a seat.
@@ -109,14 +118,20 @@ impl<W> Shares<W> {
             seats,
             tenants: HashMap::new(),
             clock: 0,
-            last_ticket: 0,
+            last_number: 0,
         }
     }
 
-    /// Takes a place for somebody who wants to begin or to go on.
-    pub(super) fn join(&mut self, line: &Line, share: Share, wants: Wants, who: W) -> Ticket {
-        self.last_ticket += 1;
-        let (ticket, clock) = (self.last_ticket, self.clock);
+    /// Takes a place for somebody who wants to begin or to go on. The priority
+    /// of those who go on changes nothing.
+    pub(super) fn join(&mut self, line: &Line, share: Share, wants: Wants, priority: Priority, who: W) -> Ticket {
+        self.last_number += 1;
+        let priority = match wants {
+            Wants::ToBegin => priority,
+            Wants::ToGoOn => Priority::default(),
+        };
+        let ticket = Ticket { priority: Reverse(priority), number: self.last_number };
+        let clock = self.clock;
         let tenant = self.tenants.entry(line.owner.tenant.clone()).or_insert_with(|| Tenant::new(share, clock));
         tenant.share = share;
         tenant.change(line, |waiting| {
@@ -200,7 +215,7 @@ impl<W> Shares<W> {
     fn first(&self) -> Option<(&Line, Wants, Ticket)> {
         let firsts = self.tenants.values().filter_map(|tenant| {
             let (wants, ticket, line) = tenant.first(self.may_begin(tenant))?;
-            Some(((tenant.clock, ticket), (line, wants, ticket)))
+            Some(((tenant.clock, ticket.number), (line, wants, ticket)))
         });
         firsts.min_by_key(|(order, _)| *order).map(|(_, first)| first)
     }
@@ -241,14 +256,16 @@ impl<W> Tenant<W> {
         }
     }
 
-    /// Who is next of this tenant: of two lines whose clocks are equal, the one
-    /// in which somebody waits longest.
+    /// Who is next of this tenant. Of the first who begins and the first who goes on it
+    /// is the one whose clock is behind: whoever has begun is not held up by priority,
+    /// and holds up nobody by it.
     fn first(&self, may_begin: bool) -> Option<(Wants, Ticket, &Line)> {
         let to_begin = self.to_begin.first_key_value().filter(|_| may_begin).map(|first| (first, Wants::ToBegin));
         let to_go_on = self.to_go_on.first_key_value().map(|first| (first, Wants::ToGoOn));
         let firsts = to_begin.into_iter().chain(to_go_on);
-        let ((order, line), wants) = firsts.min_by_key(|((order, _), _)| *order)?;
-        Some((wants, order.1, line))
+        let (((_, _, ticket), line), wants) =
+            firsts.min_by_key(|(((_, clock, ticket), _), _)| (*clock, ticket.number))?;
+        Some((wants, *ticket, line))
     }
 
     /// Changes a line, which begins here if it is new and ends when nobody is in it.
@@ -274,7 +291,7 @@ impl<W> Tenant<W> {
         }
     }
 
-    fn of_mut(&mut self, wants: Wants) -> &mut BTreeMap<(Clock, Ticket), Line> {
+    fn of_mut(&mut self, wants: Wants) -> &mut BTreeMap<Order, Line> {
         match wants {
             Wants::ToBegin => &mut self.to_begin,
             Wants::ToGoOn => &mut self.to_go_on,
@@ -291,12 +308,12 @@ impl<W> Waiting<W> {
     }
 
     /// Where the line stands among the tenant's, for those who want the same.
-    fn place(&self, wants: Wants) -> Option<(Clock, Ticket)> {
+    fn place(&self, wants: Wants) -> Option<Order> {
         let first = match wants {
             Wants::ToBegin => self.to_begin.first_key_value().map(|(ticket, _)| *ticket),
             Wants::ToGoOn => self.to_go_on.first_key_value().map(|(ticket, _)| *ticket),
         };
-        first.map(|ticket| (self.clock, ticket))
+        first.map(|ticket| (ticket.priority, self.clock, ticket))
     }
 }
 

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::limits::SEATS_EXTRA_MAX;
 use crate::limits::SLICE;
+use crate::model::schedule::Priority;
 use crate::queue::shares::Line;
 use crate::queue::shares::Next;
 use crate::queue::shares::Share;
@@ -92,8 +93,8 @@ impl Slots {
     }
 
     /// Waits for a seat and a slot.
-    pub async fn take(&self, line: Line, share: Share) -> Slot {
-        let Called { right, seat } = Place::take(&self.house, line, share, Wants::ToBegin).called().await;
+    pub async fn take(&self, line: Line, share: Share, priority: Priority) -> Slot {
+        let Called { right, seat } = Place::take(&self.house, line, share, Wants::ToBegin, priority).called().await;
         let seat = seat.expect("one who begins is given a seat");
         Slot { share, right: Some(right), seat }
     }
@@ -139,7 +140,7 @@ impl Slot {
     pub async fn give_way(&mut self) {
         let Seat { house, line, .. } = &self.seat;
         // First in the line, then given back: who is next is decided among all.
-        let place = Place::take(house, line.clone(), self.share, Wants::ToGoOn);
+        let place = Place::take(house, line.clone(), self.share, Wants::ToGoOn, Priority::default());
         drop(self.right.take());
         self.right = Some(place.called().await.right);
     }
@@ -168,9 +169,9 @@ impl House {
 }
 
 impl Place {
-    fn take(house: &Arc<House>, line: Line, share: Share, wants: Wants) -> Self {
+    fn take(house: &Arc<House>, line: Line, share: Share, wants: Wants, priority: Priority) -> Self {
         let (caller, call) = oneshot::channel();
-        let ticket = house.lock().join(&line, share, wants, caller);
+        let ticket = house.lock().join(&line, share, wants, priority, caller);
         let place = Self { house: Arc::clone(house), line, wants, ticket, call };
         house.call();
         if place.call.is_empty() {
@@ -219,6 +220,7 @@ mod tests {
     use crate::model::caller::Owner;
 
     const SHARE: Share = Share { weight: 1, running_max: 8 };
+    const NORMAL: Priority = Priority(0);
 
     fn line(tenant: &str) -> Line {
         let owner = Owner { tenant: tenant.parse().unwrap(), principal: "p".parse().unwrap() };
@@ -228,21 +230,21 @@ mod tests {
     #[tokio::test]
     async fn a_seat_is_held_once() {
         let slots = Slots::new(2);
-        let one = slots.take(line("a"), SHARE).await;
-        let two = slots.take(line("a"), SHARE).await;
+        let one = slots.take(line("a"), SHARE, NORMAL).await;
+        let two = slots.take(line("a"), SHARE, NORMAL).await;
         assert_ne!(one.seat(), two.seat());
         assert_eq!(slots.free(), 0);
         let freed = one.seat();
         drop(one);
-        assert_eq!(slots.take(line("a"), SHARE).await.seat(), freed);
+        assert_eq!(slots.take(line("a"), SHARE, NORMAL).await.seat(), freed);
     }
 
     #[tokio::test]
     async fn who_stops_waiting_takes_no_slot() {
         let slots = Slots::new(1);
-        let held = slots.take(line("a"), SHARE).await;
-        let mut waiting = Box::pin(slots.take(line("a"), SHARE));
-        let mut called = Box::pin(slots.take(line("a"), SHARE));
+        let held = slots.take(line("a"), SHARE, NORMAL).await;
+        let mut waiting = Box::pin(slots.take(line("a"), SHARE, NORMAL));
+        let mut called = Box::pin(slots.take(line("a"), SHARE, NORMAL));
         let mut task = Context::from_waker(Waker::noop());
         assert!(waiting.as_mut().poll(&mut task).is_pending());
         assert!(called.as_mut().poll(&mut task).is_pending());
@@ -258,12 +260,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_has_computed_for_a_slice_gives_way_and_goes_on_later() {
         let slots = Slots::new(1);
-        let mut long = slots.take(line("a"), SHARE).await;
+        let mut long = slots.take(line("a"), SHARE, NORMAL).await;
         assert!(tokio::time::timeout(10 * SLICE, long.wanted()).await.is_err(), "nobody else is there");
         let begun = Instant::now();
         let other = slots.clone();
         let short = tokio::spawn(async move {
-            let slot = other.take(line("b"), SHARE).await;
+            let slot = other.take(line("b"), SHARE, NORMAL).await;
             (slot.seat(), Instant::now())
         });
         long.wanted().await;
@@ -279,9 +281,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slice_is_not_cut_short() {
         let slots = Slots::new(1);
-        let long = slots.take(line("a"), SHARE).await;
+        let long = slots.take(line("a"), SHARE, NORMAL).await;
         let begun = Instant::now();
-        let mut waits = Box::pin(slots.take(line("b"), SHARE));
+        let mut waits = Box::pin(slots.take(line("b"), SHARE, NORMAL));
         assert!(waits.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         long.wanted().await;
         assert!(begun.elapsed() >= SLICE);
@@ -290,8 +292,8 @@ mod tests {
     #[tokio::test]
     async fn who_is_stopped_while_it_gives_way_leaves_nothing_behind() {
         let slots = Slots::new(1);
-        let mut long = slots.take(line("a"), SHARE).await;
-        let mut short = Box::pin(slots.take(line("b"), SHARE));
+        let mut long = slots.take(line("a"), SHARE, NORMAL).await;
+        let mut short = Box::pin(slots.take(line("b"), SHARE, NORMAL));
         let mut task = Context::from_waker(Waker::noop());
         assert!(short.as_mut().poll(&mut task).is_pending());
         let mut giving_way = Box::pin(long.give_way());

@@ -80,7 +80,7 @@ struct Held {
 /// Dropped, the lane goes on; the note that the job has its turn goes first.
 struct Head {
     _in_lane: InLane,
-    _place: Place,
+    place: Place,
 }
 
 /// Dropped, the id is free before the lane goes on, so that those who wait find
@@ -112,6 +112,11 @@ impl Desk {
     /// Takes it back when the guest is gone.
     pub(super) fn take_back(&self) -> Option<Draft> {
         self.draft().take()
+    }
+
+    /// Leaves its place at the head of its session's lane to the next attempt.
+    pub(super) fn leave_head(&self) -> Option<Place> {
+        self.held().head.take().map(|head| head.place)
     }
 
     /// Decides about a wish, does what it takes, and says where the job is then.
@@ -224,7 +229,7 @@ impl Desk {
 
     fn head_of(&self, lane: LaneKey) -> Head {
         let place = self.service.inner.lanes.join_front(lane.clone());
-        Head { _in_lane: self.service.inner.live.take_lane(lane, &self.live), _place: place }
+        Head { _in_lane: self.service.inner.live.take_lane(lane, &self.live), place }
     }
 
     fn hold(&self, lane: &LaneKey, session: Option<SessionKey>) -> Result<Hold, DeskRefusal> {

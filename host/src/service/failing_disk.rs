@@ -22,6 +22,7 @@ use crate::model::job::OnCrash;
 use crate::model::outcome::Outcome;
 use crate::model::outcome::Reason;
 use crate::model::quota::Quota;
+use crate::model::schedule::Schedule;
 use crate::queue::admission::UnknownSessions;
 use crate::queue::slots::seats;
 use crate::service::Service;
@@ -95,6 +96,7 @@ fn order(number: usize) -> JobOrder {
         queue: None,
         inputs: Inputs { args: Vec::new(), env: BTreeMap::new(), stdin: Vec::new(), params_in_env: false },
         limits: AskedLimits::default(),
+        schedule: Schedule::default(),
         on_crash: OnCrash::Rerun,
         delivery: Delivery::Stored,
         dry_run: false,

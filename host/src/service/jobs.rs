@@ -32,6 +32,7 @@ use crate::model::module::ModuleRef;
 use crate::model::module::ModuleVersion;
 use crate::model::quota::Quota;
 use crate::model::rolling_key::ShownKey;
+use crate::model::schedule::Schedule;
 use crate::model::session::QueueMode;
 use crate::model::session::Session;
 use crate::queue::admission;
@@ -63,6 +64,8 @@ const CANCEL_WAIT: Duration = Duration::from_secs(10);
 /// Between two looks whether a job that was refused has left the list.
 const NEXT_LOOK: Duration = Duration::from_millis(1);
 
+const DAY_S: u64 = 24 * 3_600;
+
 /// What a client asks for, checked by itself.
 #[derive(Clone, Debug)]
 pub struct JobOrder {
@@ -74,6 +77,7 @@ pub struct JobOrder {
     pub queue: Option<QueueMode>,
     pub inputs: Inputs,
     pub limits: AskedLimits,
+    pub schedule: Schedule,
     pub on_crash: OnCrash,
     pub delivery: Delivery,
     /// Whether nothing of it is to be kept (R26a).
@@ -116,6 +120,12 @@ impl JobOrder {
         now: Timestamp,
     ) -> Result<NewJob, Refusal> {
         let limits = self.limits.within(quota, self.delivery)?;
+        let put_off = self.schedule.not_before.map(|not_before| not_before.since(now)).unwrap_or_default();
+        if put_off > limits::PUT_OFF_MAX {
+            let (days, most) = (put_off.as_secs() / DAY_S, limits::PUT_OFF_MAX.as_secs() / DAY_S);
+            let detail = format!("`not_before` is {days} days ahead, and a job can be put off for at most {most} days");
+            return Err(Refusal::Invalid(detail));
+        }
         // Under a pending id nothing is certain yet, so the job looks again at its start.
         let key = session.filter(|session| session.state.takes_requests()).map(|session| session.key);
         Ok(NewJob {
@@ -128,6 +138,7 @@ impl JobOrder {
             session: self.session.map(|id| NamedSession { id, key }),
             inputs: self.inputs,
             limits,
+            schedule: self.schedule,
             on_crash: self.on_crash,
             delivery: self.delivery,
             dry_run: self.dry_run,
@@ -201,7 +212,7 @@ impl Service {
                 let _ = tell.send(accepted);
                 return;
             };
-            let queued = QueuedJob { seq: new.seq, job, attempts: 0, created: None };
+            let queued = QueuedJob { seq: new.seq, job, attempts: 0, failures: 0, created: None };
             // Before it is told: who knows of the job can wait for it, and cancel it.
             let listed = match listed {
                 Some(listed) => listed,
@@ -298,7 +309,7 @@ impl Service {
     /// How far a job says it is, while it has not ended.
     pub fn progress(&self, job: &Job) -> Option<Progress> {
         let live = self.inner.live.get(&JobKey { owner: job.owner.clone(), id: job.id.clone() })?;
-        let progress = live.live.progress();
+        let progress = live.attempt().progress();
         let progress = progress.borrow();
         progress.clone()
     }
@@ -336,9 +347,10 @@ impl Service {
             return Err(Refusal::NotKept(id.clone()));
         }
         if let Some(live) = self.inner.live.get(&JobKey { owner: job.owner.clone(), id: job.id.clone() }) {
+            let attempt = live.attempt();
             let output = match stream {
-                Stream::Stdout => &live.live.stdout,
-                Stream::Stderr => &live.live.stderr,
+                Stream::Stdout => &attempt.stdout,
+                Stream::Stderr => &attempt.stderr,
             };
             return Ok(Printout::Growing(Arc::clone(output)));
         }

@@ -9,13 +9,19 @@
 //! it are told after that, never before.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::sleep;
+
+use crate::clock::Timestamp;
 use crate::engine::DiskAllowance;
 use crate::engine::RunOrder;
 use crate::engine::SessionDesk;
 use crate::engine::Stdin;
 use crate::engine::Stdout;
+use crate::ids::SessionId;
 use crate::model::job::NewJob;
+use crate::model::life::SessionLife;
 use crate::model::outcome::Outcome;
 use crate::model::outcome::Reason;
 use crate::model::params::Params;
@@ -35,6 +41,7 @@ use crate::service::record::Record;
 use crate::service::refusal::Chain;
 use crate::service::session_keys::may_enter;
 use crate::service::settle::cancelled;
+use crate::service::settle::decided;
 use crate::service::settle::drained;
 use crate::service::shares::Right;
 use crate::service::stream::Client;
@@ -47,6 +54,9 @@ use crate::store::Draft;
 use crate::store::QueuedJob;
 use crate::store::Refused;
 use crate::store::StoreError;
+
+/// Between two looks at the clock of a job that waits for its time.
+const NEXT_LOOK: Duration = Duration::from_secs(30);
 
 /// A job on its walk.
 pub(super) struct Walk {
@@ -62,9 +72,42 @@ pub(super) struct Walk {
     pub(super) ahead: Option<Place>,
 }
 
+/// An attempt has failed, which is on record, and another one follows.
+pub(super) struct Again {
+    pub(super) attempt: u32,
+    pub(super) failed: Outcome,
+    pub(super) not_before: Timestamp,
+    /// The session that the attempt made, with its place at the head of that one's lane.
+    pub(super) made: Option<(SessionId, Option<Place>)>,
+}
+
 impl Walk {
     pub(super) fn live(&self) -> &Arc<LiveJob> {
         &self.listed.job
+    }
+
+    /// Whether an attempt that fails is followed by another one.
+    pub(super) fn may_try_again(&self) -> bool {
+        self.queued.failures < self.queued.job.schedule.retries
+    }
+
+    /// What a guest's failure is for the job.
+    pub(super) fn step_of_failure(&self) -> Step {
+        if self.may_try_again() { Step::Retry } else { Step::Fail }
+    }
+
+    /// Goes back to where the next attempt begins.
+    fn go_back(&mut self, again: Again) {
+        let Again { attempt, failed, not_before, made } = again;
+        tracing::info!(job = %self.queued.job.id, attempt, reason = ?failed.reason(), "failed, and is tried again");
+        let (created, ahead) = made.unzip();
+        self.queued.attempts = attempt;
+        self.queued.failures += 1;
+        self.queued.job.schedule.not_before = Some(not_before);
+        self.queued.created = created;
+        // The new place at the head is behind the old one, if that was there.
+        self.ahead = ahead.flatten().or_else(|| self.ahead.take()).filter(|_| self.queued.created.is_some());
+        self.live().begin_anew();
     }
 }
 
@@ -74,6 +117,8 @@ pub(super) enum Halt {
     Drained,
     /// Somebody cancelled it.
     Cancelled,
+    /// It did run, and failed; it is to run once more.
+    Again(Box<Again>),
     /// The store failed, and says nothing durable about the job any more. The
     /// next start finds it as it was.
     Store(StoreError),
@@ -94,6 +139,18 @@ struct Needs<'a> {
 }
 
 impl Supply for Needs<'_> {
+    async fn due(&self) {
+        let Some(not_before) = self.job.schedule.not_before else { return };
+        loop {
+            let left = not_before.since(self.service.now());
+            if left.is_zero() {
+                return;
+            }
+            // The clock may be set meanwhile.
+            sleep(left.min(NEXT_LOOK)).await;
+        }
+    }
+
     async fn slot(&self) -> Slot {
         self.service.slot_for(self.job).await
     }
@@ -109,9 +166,15 @@ impl Supply for Needs<'_> {
 
 impl Service {
     /// Walks to the job's end.
-    pub(super) async fn walk(&self, walk: Walk, place: Option<Place>) {
+    pub(super) async fn walk(&self, mut walk: Walk, mut place: Option<Place>) {
         let mut turn = None;
-        let ended = self.walk_watched(&walk, place, &mut turn).await;
+        let ended = loop {
+            match self.walk_watched(&walk, place.take(), &mut turn).await {
+                // With its turn: those behind it in the session come after its last attempt (R7).
+                Err(Halt::Again(again)) => walk.go_back(*again),
+                ended => break ended,
+            }
+        };
         let ended = match ended {
             // They never ran, so there is nothing to undo but their place in the line.
             Err(Halt::Cancelled) => self.end_unstarted(&walk, cancelled(walk.live())).await,
@@ -130,7 +193,7 @@ impl Service {
         match &ended {
             Ok(_) => {}
             Err(Halt::Drained) => tracing::debug!(job = %job.id, "left in the queue for the next start"),
-            Err(Halt::Cancelled) => unreachable!("a cancel was turned into an end above"),
+            Err(Halt::Cancelled | Halt::Again(_)) => unreachable!("either was dealt with above"),
             Err(Halt::Store(error)) => tracing::error!(
                 job = %job.id, tenant = %job.owner.tenant, error = %Chain(error),
                 "the end of a job could not be recorded; the next start of the server will take it up"
@@ -171,7 +234,7 @@ impl Service {
     /// right to touch the session.
     async fn walk_in_turn(&self, walk: &Walk, place: Option<Place>, turn: &mut Option<Turn>) -> Result<Outcome, Halt> {
         let (job, live) = (&walk.queued.job, walk.live());
-        let has_lane = place.is_some();
+        let has_lane = place.is_some() || turn.is_some();
         let lane = job
             .session
             .as_ref()
@@ -185,7 +248,10 @@ impl Service {
         live.step(Step::Start).map_err(|_| Halt::Cancelled)?;
         let attempt = self.claim(walk, session.is_some()).await?;
         let desk = Arc::new(Desk::new(self, &walk.queued, live));
-        let ended = self.run_guest(walk, attempt, session.as_ref(), &desk, slot).await;
+        let mut ended = self.run_guest(walk, attempt, session.as_ref(), &desk, slot).await;
+        if let (Err(Halt::Again(again)), None, SessionLife::Creator { id }) = (&mut ended, &session, live.life()) {
+            again.made = Some((id, desk.leave_head()));
+        }
 
         let began_in = session.map(|session| session.key);
         for session in began_in.into_iter().chain(live.session().filter(|now| Some(*now) != began_in)) {
@@ -237,8 +303,8 @@ impl Service {
         let (draft, order) = match self.prepare(walk, attempt, session, desk).await {
             Ok(ready) => ready,
             Err(outcome) => {
-                self.end(walk, attempt, self.unstarted(outcome.clone())).await?;
-                return Ok(outcome);
+                let outcome = decided(walk.live(), outcome, walk.step_of_failure());
+                return self.end_without_result(walk, attempt, self.unstarted(outcome)).await;
             }
         };
         desk.lend(draft);
@@ -303,7 +369,7 @@ impl Service {
                 files_used: held.files,
                 files_max: limits.files,
             },
-            live: Arc::clone(&live.live),
+            live: live.attempt(),
             desk: Arc::clone(desk) as Arc<dyn SessionDesk>,
             stop: live.stop.clone(),
         };

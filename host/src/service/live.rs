@@ -92,8 +92,10 @@ struct Standing {
 /// A job that has not ended.
 pub struct LiveJob {
     pub key: JobKey,
-    /// What it prints and how far it says it is.
-    pub live: Arc<Live>,
+    /// What its attempt prints, and how far that says it is.
+    attempt: Mutex<Arc<Live>>,
+    /// What each attempt may print to each stream.
+    output_bytes: u64,
     /// Asks the guest to stop.
     pub stop: CancellationToken,
     standing: Mutex<Standing>,
@@ -102,7 +104,7 @@ pub struct LiveJob {
     /// The session that it is in; known from just before it starts.
     place: Mutex<Place>,
     /// How its last attempt began, and how it ended, once that is on record.
-    claim: OnceLock<Claim>,
+    claim: Mutex<Option<Claim>>,
     ending: OnceLock<Ending>,
     ended: watch::Sender<bool>,
 }
@@ -112,12 +114,13 @@ impl LiveJob {
     pub fn new(key: JobKey, output_bytes: u64) -> Self {
         Self {
             key,
-            live: Arc::new(Live::new(output_bytes)),
+            attempt: Mutex::new(Arc::new(Live::new(output_bytes))),
+            output_bytes,
             stop: CancellationToken::new(),
             standing: Mutex::new(Standing { stage: Stage::Queued, cancelled: None }),
             tally: OnceLock::new(),
             place: Mutex::default(),
-            claim: OnceLock::new(),
+            claim: Mutex::default(),
             ending: OnceLock::new(),
             ended: watch::Sender::new(false),
         }
@@ -179,9 +182,21 @@ impl LiveJob {
         let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
+    /// What its attempt prints, or the next one will, and how far that says it is.
+    pub fn attempt(&self) -> Arc<Live> {
+        Arc::clone(&lock(&self.attempt))
+    }
+
+    /// Goes on to the next attempt: what the last one printed is gone, and who read it is told.
+    pub fn begin_anew(&self) {
+        let last = std::mem::replace(&mut *lock(&self.attempt), Arc::new(Live::new(self.output_bytes)));
+        last.close();
+        self.enter(None);
+    }
+
     /// Notes how its attempt began, which is on record.
     pub fn note_claim(&self, claim: Claim) {
-        self.claim.get_or_init(|| claim);
+        *lock(&self.claim) = Some(claim);
     }
 
     /// Notes how it ended, which is on record, if anybody waits for that.
@@ -195,8 +210,10 @@ impl LiveJob {
     /// What the record says of the job now that it has ended; `job` is what it said
     /// before. `None` if it has to be asked.
     pub fn at_its_end(&self, job: &Job) -> Option<Job> {
-        let ending = self.ending.get()?;
-        Some(ending.of(job.clone(), self.claim.get().copied()))
+        let (ending, claim) = (self.ending.get()?, *lock(&self.claim));
+        // What failed before its last attempt changed more of the record.
+        let is_first = claim.is_none_or(|claim| claim.attempt == 1);
+        is_first.then(|| ending.of(job.clone(), claim))
     }
 
     /// Notes in which session the job begins, if in any.
@@ -342,7 +359,7 @@ impl Drop for Listed {
     fn drop(&mut self) {
         lock(&self.jobs.by_key).remove(&self.job.key);
         self.job.count_out();
-        self.job.live.close();
+        self.job.attempt().close();
         let ended = &self.job.ended;
         ended.send_if_modified(|now| {
             *now = true;

@@ -28,6 +28,7 @@ use crate::model::job::Job;
 use crate::model::job::JobSeq;
 use crate::model::job::JobState;
 use crate::model::job::NewJob;
+use crate::model::outcome::Outcome;
 use crate::service::Service;
 use crate::service::journey::Halt;
 use crate::service::journey::Walk;
@@ -179,6 +180,23 @@ impl Service {
         };
         let attempt = self.inner.store.claim(new.seq, true, self.now()).await?;
         Ok(*job.recorded.get_or_init(|| (new.seq, attempt)))
+    }
+
+    /// Puts a failed attempt on record, after which another one follows; durable when this
+    /// answers. Waits for room on a full disk, as the end of a job does.
+    pub(super) async fn put_back(
+        &self,
+        walk: &Walk,
+        attempt: u32,
+        failed: &Outcome,
+        not_before: Timestamp,
+    ) -> Result<(), StoreError> {
+        loop {
+            match self.inner.store.put_back(walk.queued.seq, attempt, failed.clone(), not_before).await {
+                Err(StoreError::Full) if !self.is_draining() => sleep(FULL_DISK_RETRY).await,
+                put => return put,
+            }
+        }
     }
 
     /// Puts the end of a job that changes no session on record; durable when

@@ -77,7 +77,7 @@ impl Service {
         // A caller has chosen the same id.
         let listed = self.inner.live.enter(live_job(&job)).ok_or(Refusal::Internal)?;
         let unrecorded = self.inner.unrecorded.enter(job.clone());
-        let queued = QueuedJob { seq: unrecorded.seq(), job, attempts: 0, created: None };
+        let queued = QueuedJob { seq: unrecorded.seq(), job, attempts: 0, failures: 0, created: None };
         let record = Record::Behind(unrecorded);
         self.set_out(Walk { queued, listed, record, client: Some(client), ahead: None }, None);
         Ok(())

@@ -14,9 +14,11 @@ use crate::model::life::Move;
 use crate::model::outcome::Outcome;
 use crate::model::outcome::Reason;
 use crate::model::params::ParamChanges;
+use crate::model::schedule::back_off;
 use crate::model::stage::Step;
 use crate::model::touched::Touched;
 use crate::service::Service;
+use crate::service::journey::Again;
 use crate::service::journey::Halt;
 use crate::service::journey::Walk;
 use crate::service::live::LiveJob;
@@ -40,7 +42,7 @@ impl Service {
     ) -> Result<Outcome, Halt> {
         let live = walk.live();
         let mut ending = Ending {
-            outcome: decided(live, ran.outcome),
+            outcome: decided(live, ran.outcome, walk.step_of_failure()),
             result: ran.result,
             changes: None,
             spent: ran.spent,
@@ -69,31 +71,33 @@ impl Service {
             }
             return Ok(outcome);
         };
-        self.step_past_commit(live, Step::StoreFailed);
-        ending.outcome = match error {
-            CommitError::SessionGone => dropped(),
-            CommitError::Store(StoreError::Poisoned) => return Err(Halt::Store(StoreError::Poisoned)),
-            CommitError::Store(StoreError::Refused(Refused::OverQuota(over))) => {
-                Outcome::failed(Reason::StorageFull, format!("what the job did could not be kept: {over}"))
-            }
-            CommitError::Store(StoreError::Refused(refused)) => {
-                Outcome::failed(Reason::HostError, format!("what the job did could not be kept: {refused}"))
-            }
-            CommitError::Store(StoreError::Full) => {
-                Outcome::failed(Reason::HostError, "what the job did could not be kept: the disk of the server is full")
-            }
-            CommitError::Store(error) => {
-                tracing::error!(job = %walk.queued.job.id, error = %Chain(&error), "a commit failed");
-                Outcome::failed(Reason::HostError, "what the job did could not be kept: the server's store failed")
+        ending.outcome = match not_kept(walk, error) {
+            Some(outcome) => outcome,
+            None => {
+                self.step_past_commit(live, Step::StoreFailed);
+                return Err(Halt::Store(StoreError::Poisoned));
             }
         };
+        let is_retried = ending.outcome.reason().is_some() && walk.may_try_again();
+        self.step_past_commit(live, if is_retried { Step::Retry } else { Step::StoreFailed });
         self.end_without_result(walk, attempt, ending).await
     }
 
-    /// A result is part of what a job did, and nothing of that is kept.
-    async fn end_without_result(&self, walk: &Walk, attempt: u32, mut ending: Ending) -> Result<Outcome, Halt> {
+    /// The end of a job, or only of an attempt after which another one follows. A result is
+    /// part of what it did, and nothing of that is kept.
+    pub(super) async fn end_without_result(
+        &self,
+        walk: &Walk,
+        attempt: u32,
+        mut ending: Ending,
+    ) -> Result<Outcome, Halt> {
         ending.result = None;
         let outcome = ending.outcome.clone();
+        if outcome.reason().is_some() && walk.may_try_again() {
+            let not_before = self.now().plus(back_off(walk.queued.failures + 1));
+            self.put_back(walk, attempt, &outcome, not_before).await?;
+            return Err(Halt::Again(Box::new(Again { attempt, failed: outcome, not_before, made: None })));
+        }
         self.end(walk, attempt, ending).await?;
         Ok(outcome)
     }
@@ -166,9 +170,33 @@ impl Service {
     }
 }
 
-/// What a guest's end comes to: from here on a job that succeeds is not cancelled.
-pub(super) fn decided(live: &LiveJob, outcome: Outcome) -> Outcome {
-    let step = if outcome == Outcome::Succeeded { Step::Return } else { Step::Fail };
+/// What becomes of a job that ended well and whose work could not be kept; `None` if the
+/// store says nothing about it any more.
+fn not_kept(walk: &Walk, error: CommitError) -> Option<Outcome> {
+    let failed = |reason, why: &dyn std::fmt::Display| {
+        Some(Outcome::failed(reason, format!("what the job did could not be kept: {why}")))
+    };
+    match error {
+        CommitError::SessionGone => Some(dropped()),
+        CommitError::Store(StoreError::Poisoned) => None,
+        CommitError::Store(StoreError::Refused(Refused::OverQuota(over))) => failed(Reason::StorageFull, &over),
+        CommitError::Store(StoreError::Refused(refused)) => failed(Reason::HostError, &refused),
+        CommitError::Store(StoreError::Full) => failed(Reason::HostError, &"the disk of the server is full"),
+        CommitError::Store(error) => {
+            tracing::error!(job = %walk.queued.job.id, error = %Chain(&error), "a commit failed");
+            failed(Reason::HostError, &"the server's store failed")
+        }
+    }
+}
+
+/// What a guest's end comes to: from here on a job that succeeds is not cancelled. One
+/// that has failed takes the step `after_failure`.
+pub(super) fn decided(live: &LiveJob, outcome: Outcome, after_failure: Step) -> Outcome {
+    let step = match outcome {
+        Outcome::Succeeded => Step::Return,
+        Outcome::Failed { .. } => after_failure,
+        Outcome::Cancelled { .. } => Step::Fail,
+    };
     // A guest that returned just after its cancel is cancelled all the same.
     if live.step(step).is_err() { cancelled(live) } else { outcome }
 }

@@ -30,7 +30,7 @@ impl Service {
         let session = job.session.as_ref().map(|named| named.id.clone());
         let line = Line { owner: job.owner.clone(), session };
         let share = self.share_of(&job.owner.tenant);
-        self.inner.slots.take(line, share).await
+        self.inner.slots.take(line, share, job.schedule.priority).await
     }
 
     fn share_of(&self, tenant: &TenantId) -> Share {

@@ -1,5 +1,5 @@
-//! What a job waits for before it starts: its turn, then a slot, then whoever made
-//! its session meanwhile.
+//! What a job waits for before it starts: its turn, then its time, then a slot, then
+//! whoever made its session meanwhile.
 //!
 //! Comes in: a job with its place in a lane, if it has one.
 //! Goes out: the same job with all that it needs to start; or why it will not.
@@ -35,6 +35,8 @@ pub(super) struct Waiting<'a> {
 
 /// Where a job gets from what it needs beside its turn.
 pub(super) trait Supply {
+    /// Until it may start at all.
+    fn due(&self) -> impl Future<Output = ()> + Send;
     fn slot(&self) -> impl Future<Output = Slot> + Send;
     /// The session that it runs in, if any, as it is now.
     fn session(&self) -> impl Future<Output = Result<Option<Session>, StoreError>> + Send;
@@ -48,8 +50,8 @@ pub(super) struct Ready {
 }
 
 impl Waiting<'_> {
-    /// Waits for the turn, which is left to the caller, and then for a slot. The
-    /// session is looked up after that.
+    /// Waits for the turn, which is left to the caller, then until the job is due, and
+    /// then for a slot. The session is looked up after that.
     pub(super) async fn ready(
         self,
         place: Option<Place>,
@@ -64,6 +66,7 @@ impl Waiting<'_> {
         // marks it first and looks here second, so either that one finds us
         // running in it, or we find the mark, or the session is gone at `begin`.
         let in_lane = lane.clone().map(|lane| jobs.take_lane(lane, live));
+        unless_stopped(live, draining, supply.due()).await?;
         loop {
             let slot = unless_stopped(live, draining, supply.slot()).await?;
             let session = supply.session().await?;

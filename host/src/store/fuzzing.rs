@@ -38,6 +38,7 @@ use crate::model::module::ModuleKind;
 use crate::model::outcome::Outcome;
 use crate::model::path::SessionPath;
 use crate::model::quota::Quota;
+use crate::model::schedule::Schedule;
 use crate::model::session::QueueMode;
 use crate::model::session::SessionKey;
 use crate::model::session::SessionLimits;
@@ -181,6 +182,7 @@ fn new_job(id: &str, session: SessionKey) -> NewJob {
         session: Some(NamedSession { id: "each".parse().expect("an id"), key: Some(session) }),
         inputs: Inputs { args: vec!["--fast".to_owned()], stdin: b"in".to_vec(), ..Inputs::default() },
         limits: JobLimits::default(),
+        schedule: Schedule::default(),
         on_crash: OnCrash::Rerun,
         delivery: Delivery::Stored,
         dry_run: false,

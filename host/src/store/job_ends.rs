@@ -65,6 +65,7 @@ impl Ending {
         Job {
             state: JobState::from(&self.outcome),
             outcome: Some(self.outcome.clone()),
+            last_failure: None,
             result: self.result.clone(),
             ended_at: Some(self.ended_at),
             spent: Spent { wall: kept(self.spent.wall), cpu: kept(self.spent.cpu), ..self.spent },
@@ -101,6 +102,25 @@ pub(super) fn end(db: &Connection, seq: JobSeq, attempt: u32, ending: &Ending) -
     Ok(over)
 }
 
+/// Writes that a job's attempt has failed and another one follows, not before that time.
+pub(super) fn put_back(
+    db: &Connection,
+    seq: JobSeq,
+    attempt: u32,
+    failed: &Outcome,
+    not_before: Timestamp,
+) -> Result<(), StoreError> {
+    let update = "UPDATE job SET state = 'queued', started_at = NULL, failures = failures + 1, not_before = ?1,
+                      reason = ?2, exit_code = ?3, detail = ?4
+                  WHERE seq = ?5 AND attempt = ?6 AND state = 'running'";
+    let (reason, exit_code, detail) = words(failed);
+    let values = params![not_before.micros(), reason, exit_code, detail, seq.0, attempt];
+    match rows::change(db, update, values)? {
+        1 => Ok(()),
+        _ => Err(Refused::NotTheJob.into()),
+    }
+}
+
 /// What the row of a job says of its end, `state` to `stderr_truncated`; without one,
 /// that it is queued.
 pub(super) fn values(ending: Option<&Ending>) -> [ToSqlOutput<'_>; 13] {
@@ -113,11 +133,7 @@ pub(super) fn values(ending: Option<&Ending>) -> [ToSqlOutput<'_>; 13] {
         let queued = text(Some(JobState::Queued.word()));
         return [queued, none(), none(), none(), none(), none(), wall, cpu, memory, stdout, stderr, cut, cut_too];
     };
-    let (reason, exit_code, detail) = match &ending.outcome {
-        Outcome::Succeeded => (None, None, None),
-        Outcome::Failed { reason, exit_code, detail } => (Some(reason.word()), *exit_code, Some(detail.as_str())),
-        Outcome::Cancelled { detail } => (None, None, Some(detail.as_str())),
-    };
+    let (reason, exit_code, detail) = words(&ending.outcome);
     [
         text(Some(JobState::from(&ending.outcome).word())),
         text(reason),
@@ -133,6 +149,15 @@ pub(super) fn values(ending: Option<&Ending>) -> [ToSqlOutput<'_>; 13] {
         number(i64::from(ending.stdout.truncated)),
         number(i64::from(ending.stderr.truncated)),
     ]
+}
+
+/// What a row says of an outcome beside the state: `reason`, `exit_code` and `detail`.
+fn words(outcome: &Outcome) -> (Option<&'static str>, Option<i32>, Option<&str>) {
+    match outcome {
+        Outcome::Succeeded => (None, None, None),
+        Outcome::Failed { reason, exit_code, detail } => (Some(reason.word()), *exit_code, Some(detail)),
+        Outcome::Cancelled { detail } => (None, None, Some(detail)),
+    }
 }
 
 /// What of a job's end has rows of its own.

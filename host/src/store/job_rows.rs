@@ -25,6 +25,8 @@ use crate::model::job::Spent;
 use crate::model::outcome::Outcome;
 use crate::model::outcome::Reason;
 use crate::model::rolling_key::KeyName;
+use crate::model::schedule::Priority;
+use crate::model::schedule::Schedule;
 use crate::model::session::SessionKey;
 use crate::store::error::StoreError;
 use crate::store::job_ends;
@@ -81,9 +83,10 @@ pub(super) fn insert_row(
                       limit_wall_us, limit_cpu_us, limit_memory, limit_output,
                       created_at, key_session, key_handed, attempt, started_at, state, reason, exit_code, detail,
                       result, ended_at, wall_us, cpu_us, memory_peak, stdout_bytes, stderr_bytes,
-                      stdout_truncated, stderr_truncated, place)
+                      stdout_truncated, stderr_truncated, place, priority, not_before, retries)
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10 IS NOT NULL, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                      ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36)";
+                      ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36,
+                      ?37, ?38, ?39)";
     let named = new.session.as_ref();
     let started_at = over.and_then(|behind| behind.started_at);
     let given: [&dyn ToSql; 22] = [
@@ -111,7 +114,10 @@ pub(super) fn insert_row(
         &started_at.map(Timestamp::micros),
     ];
     let end = job_ends::values(over.map(|behind| behind.ending));
-    let values = given.into_iter().chain(end.iter().map(|value| value as &dyn ToSql)).chain([&place as &dyn ToSql]);
+    let schedule = &new.schedule;
+    let not_before = schedule.not_before.map(Timestamp::micros);
+    let rest: [&dyn ToSql; 4] = [&place, &schedule.priority.0, &not_before, &schedule.retries];
+    let values = given.into_iter().chain(end.iter().map(|value| value as &dyn ToSql)).chain(rest);
     rows::change(db, insert, rusqlite::params_from_iter(values))?;
     let seq = JobSeq(db.last_insert_rowid());
     for (name, value) in &new.labels {
@@ -153,7 +159,9 @@ pub(super) fn listed(db: &Connection, row: &Row<'_>) -> Result<Job, StoreError> 
         dry_run: row.get("dry_run")?,
         changes: None,
         attempt: rows::small(row, "attempt")?,
+        last_failure: last_failure(row, state)?,
         limits: limits(row)?,
+        schedule: schedule(row)?,
         labels: labels(db, seq)?,
         created_at: rows::moment(row, "created_at")?,
         started_at: started_at.map(Timestamp::from_micros),
@@ -184,6 +192,7 @@ pub(super) fn accepted(db: &Connection, row: &Row<'_>) -> Result<NewJob, StoreEr
         session: named_session(row)?,
         inputs: inputs(db, seq)?,
         limits: limits(row)?,
+        schedule: schedule(row)?,
         on_crash: rows::word_of(row, "on_crash", &[OnCrash::Rerun, OnCrash::Fail], crash_word)?,
         delivery: delivery(row)?,
         dry_run: row.get("dry_run")?,
@@ -223,15 +232,35 @@ fn key_handed(row: &Row<'_>) -> Result<Option<KeyName>, StoreError> {
 }
 
 fn outcome(row: &Row<'_>, state: JobState) -> Result<Option<Outcome>, StoreError> {
-    let detail = || Ok::<_, StoreError>(row.get::<Option<String>>("detail")?.unwrap_or_default());
     Ok(match state {
         JobState::Queued | JobState::Running => None,
         JobState::Succeeded => Some(Outcome::Succeeded),
-        JobState::Failed => {
-            let reason: Reason = rows::parsed(row, "reason")?;
-            Some(Outcome::Failed { reason, exit_code: row.get("exit_code")?, detail: detail()? })
-        }
-        JobState::Cancelled => Some(Outcome::Cancelled { detail: detail()? }),
+        JobState::Failed => Some(failure(row)?),
+        JobState::Cancelled => Some(Outcome::Cancelled { detail: detail(row)? }),
+    })
+}
+
+/// How the last attempt failed, of a job that is not over.
+fn last_failure(row: &Row<'_>, state: JobState) -> Result<Option<Outcome>, StoreError> {
+    let has_failed = !state.is_over() && rows::small(row, "failures")? > 0;
+    has_failed.then(|| failure(row)).transpose()
+}
+
+fn failure(row: &Row<'_>) -> Result<Outcome, StoreError> {
+    let reason: Reason = rows::parsed(row, "reason")?;
+    Ok(Outcome::Failed { reason, exit_code: row.get("exit_code")?, detail: detail(row)? })
+}
+
+fn detail(row: &Row<'_>) -> Result<String, StoreError> {
+    Ok(row.get::<Option<String>>("detail")?.unwrap_or_default())
+}
+
+fn schedule(row: &Row<'_>) -> Result<Schedule, StoreError> {
+    let not_before: Option<i64> = row.get("not_before")?;
+    Ok(Schedule {
+        priority: Priority(row.get("priority")?),
+        not_before: not_before.map(Timestamp::from_micros),
+        retries: rows::small(row, "retries")?,
     })
 }
 

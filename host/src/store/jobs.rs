@@ -173,6 +173,12 @@ impl Store {
         )
     }
 
+    /// Puts a job back in the queue whose attempt failed as `failed`: it is run again, not
+    /// before that time. Refused as [`Refused::NotTheJob`].
+    pub fn put_back(&self, seq: JobSeq, attempt: u32, failed: Outcome, not_before: Timestamp) -> Receipt<()> {
+        self.writer().enqueue_step(move |db| job_ends::put_back(db, seq, attempt, &failed, not_before), |put| put)
+    }
+
     /// Records a job that ran before it was on record: acceptance, its one
     /// attempt and its end as one write. For a job outside a session, which
     /// changes nothing that lasts (R26b). `then` is called when it is on record, or

@@ -37,8 +37,10 @@ const DROPPED: &str = "its session was dropped, and the server stopped";
 pub struct QueuedJob {
     pub seq: JobSeq,
     pub job: NewJob,
-    /// Attempts that were cut short so far.
+    /// Attempts so far: some were cut short, and some failed.
     pub attempts: u32,
+    /// How many of them failed.
+    pub failures: u32,
     /// The session that such an attempt made: others wait for the creator (R13).
     pub created: Option<SessionId>,
 }
@@ -118,17 +120,20 @@ fn cut_short(outcome: Outcome, now: Timestamp) -> Ending {
 /// Decides about the jobs that were running; says how many are lost.
 fn requeue(db: &Connection, now: Timestamp) -> Result<usize, StoreError> {
     let rerun = "UPDATE job SET state = 'queued', started_at = NULL
-                 WHERE ended_at IS NULL AND state = 'running' AND on_crash = 'rerun' AND attempt < ?1";
+                 WHERE ended_at IS NULL AND state = 'running' AND on_crash = 'rerun' AND attempt - failures < ?1";
     rows::change(db, rerun, [ATTEMPTS_MAX])?;
     // The client of a streaming run is gone with its connection, so nobody waits for one that was queued (R31).
-    let running = "SELECT seq, attempt FROM job
+    let running = "SELECT seq, attempt, failures FROM job
                    WHERE ended_at IS NULL AND (state = 'running' OR delivery = 'streamed')";
-    let running = rows::all(db, running, [], |row| Ok((JobSeq(row.get("seq")?), rows::small(row, "attempt")?)))?;
-    for (seq, attempt) in &running {
-        let detail = match attempt {
+    let running = rows::all(db, running, [], |row| {
+        Ok((JobSeq(row.get("seq")?), rows::small(row, "attempt")?, rows::small(row, "failures")?))
+    })?;
+    for (seq, attempt, failures) in &running {
+        // Attempts that came to an end of their own are not held against the server.
+        let detail = match attempt.saturating_sub(*failures) {
             0 => "the server stopped before the job could run, and its client is gone".to_owned(),
             1 => "the server stopped while the job ran, and the job is not to be run again".to_owned(),
-            attempt => format!("the server stopped while the job ran, {attempt} times; nothing of it was kept"),
+            times => format!("the server stopped while the job ran, {times} times; nothing of it was kept"),
         };
         let ending = cut_short(Outcome::failed(Reason::Lost, detail), now);
         let over = job_ends::end(db, *seq, *attempt, &ending)?;
@@ -143,9 +148,10 @@ fn queued(db: &Connection) -> Result<Vec<QueuedJob>, StoreError> {
     let list = "SELECT * FROM job WHERE ended_at IS NULL AND state = 'queued' ORDER BY seq";
     rows::all(db, list, params![], |row| {
         let (seq, attempts) = (JobSeq(row.get("seq")?), rows::small(row, "attempt")?);
+        let failures = rows::small(row, "failures")?;
         let created = "SELECT id FROM session WHERE creator = ?1 AND state = 'active'";
         let created = rows::one(db, created, [seq.0], |row| rows::parsed(row, "id"))?;
-        Ok(QueuedJob { seq, job: job_rows::accepted(db, row)?, attempts, created })
+        Ok(QueuedJob { seq, job: job_rows::accepted(db, row)?, attempts, failures, created })
     })
 }
 

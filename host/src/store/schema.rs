@@ -23,7 +23,7 @@ use crate::store::tables::TENANTS;
 use crate::store::upgrade;
 
 /// The version of the tables. One more for every change to them.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
 /// The connection that writes. Makes the tables if there are none.
 pub(super) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {

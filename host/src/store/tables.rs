@@ -202,13 +202,17 @@ CREATE TABLE job (
     on_crash          TEXT NOT NULL,
     dry_run           INTEGER NOT NULL DEFAULT 0, -- whether nothing of it is to be kept
     delivery          TEXT NOT NULL,          -- stored, or streamed while its client is there
+    priority          INTEGER NOT NULL DEFAULT 0,
+    not_before        INTEGER,                -- its next attempt; none: it may start at once
+    retries           INTEGER NOT NULL DEFAULT 0, -- how often it may fail and be run again
+    failures          INTEGER NOT NULL DEFAULT 0, -- how often it did
     limit_wall_us     INTEGER NOT NULL,
     limit_cpu_us      INTEGER NOT NULL,
     limit_memory      INTEGER NOT NULL,
     limit_output      INTEGER NOT NULL,
     state             TEXT NOT NULL,
     attempt           INTEGER NOT NULL,
-    reason            TEXT,
+    reason            TEXT,                   -- with the next two: how it ended, or failed last
     exit_code         INTEGER,
     detail            TEXT,
     result            TEXT,

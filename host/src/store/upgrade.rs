@@ -26,6 +26,9 @@ pub(super) fn upgrade(db: &Connection) -> Result<bool, StoreError> {
     if schema::version(db)? == 2 {
         from_2(db)?;
     }
+    if schema::version(db)? == 3 {
+        from_3(db)?;
+    }
     Ok(schema::version(db)? != before)
 }
 
@@ -91,7 +94,8 @@ fn from_1(db: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Version 2 had the ids of jobs in their index as they are.
+/// Version 2 had the ids of jobs in their index as they are. Its jobs are written anew, as
+/// those of version 4 are.
 fn from_2(db: &Connection) -> Result<(), StoreError> {
     // With the pragma, and without foreign keys, what belongs to jobs goes on to name `job`.
     db.execute_batch(
@@ -119,7 +123,19 @@ fn from_2(db: &Connection) -> Result<(), StoreError> {
          DELETE FROM sqlite_sequence WHERE name = 'job';
          INSERT INTO sqlite_sequence (name, seq) SELECT 'job', seq FROM sqlite_sequence WHERE name = 'job_2';
          DROP TABLE job_2;
-         UPDATE schema_version SET version = 3;",
+         UPDATE schema_version SET version = 4;",
+    )?;
+    Ok(())
+}
+
+/// Version 3 ran each job at once, and once.
+fn from_3(db: &Connection) -> Result<(), StoreError> {
+    db.execute_batch(
+        "ALTER TABLE job ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+         ALTER TABLE job ADD COLUMN not_before INTEGER;
+         ALTER TABLE job ADD COLUMN retries INTEGER NOT NULL DEFAULT 0;
+         ALTER TABLE job ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;
+         UPDATE schema_version SET version = 4;",
     )?;
     Ok(())
 }

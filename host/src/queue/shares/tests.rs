@@ -37,9 +37,13 @@ impl House {
     }
 
     fn submit(&mut self, line: Line, share: Share, length: Duration) -> Id {
+        self.submit_with(Priority::default(), line, share, length)
+    }
+
+    fn submit_with(&mut self, priority: Priority, line: Line, share: Share, length: Duration) -> Id {
         let id = self.jobs.len();
         let came = self.now;
-        self.shares.join(&line, share, Wants::ToBegin, id);
+        self.shares.join(&line, share, Wants::ToBegin, priority, id);
         self.jobs.push(Job { line, share, left: length, came, began: None, ended: None, had: Duration::ZERO });
         self.call();
         id
@@ -71,7 +75,7 @@ impl House {
                 self.shares.give_back_seat(&line, seat);
             } else if used >= SLICE && self.shares.is_wanted() {
                 self.at_work.remove(&id);
-                self.shares.join(&line, share, Wants::ToGoOn, id);
+                self.shares.join(&line, share, Wants::ToGoOn, Priority::default(), id);
                 self.shares.give_back_slot(&line, used);
             }
             self.call();
@@ -207,13 +211,44 @@ fn r34_the_last_seats_are_for_tenants_that_have_none() {
 }
 
 #[test]
+fn of_one_tenant_s_jobs_that_wait_the_one_of_higher_priority_begins_first() {
+    let mut house = House::new(1, 8);
+    house.submit(line("a", "first"), share(1, 1), 10 * MS);
+    let priorities = [-100, 0, 3, 0, 100, -1];
+    let waiting = priorities.map(|priority| {
+        let session = format!("s{}", house.jobs.len());
+        house.submit_with(Priority(priority), line("a", &session), share(1, 1), 10 * MS)
+    });
+    let same_line = house.submit_with(Priority(50), line("a", "s1"), share(1, 1), 10 * MS);
+    house.run_for(Duration::from_secs(1));
+    let mut order: Vec<_> = waiting.into_iter().chain([same_line]).collect();
+    order.sort_by_key(|id| house.jobs[*id].began.expect("each began"));
+    let begun: Vec<_> = order.into_iter().map(|id| id - 1).collect();
+    assert_eq!(begun, [4, 6, 2, 1, 3, 5, 0]);
+}
+
+#[test]
+fn r34_no_priority_takes_anything_from_another_tenant_or_from_those_who_have_begun() {
+    let mut house = House::new(1, 8);
+    let long = house.submit(line("a", "long"), share(1, 4), Duration::from_secs(3_600));
+    house.submit(line("b", "s"), share(1, 4), Duration::from_secs(3_600));
+    for number in 0..2 {
+        let urgent = line("a", &format!("urgent{number}"));
+        house.submit_with(Priority(100), urgent, share(1, 4), Duration::from_secs(3_600));
+    }
+    house.run_for(Duration::from_secs(60));
+    near(house.had(|line| line.owner.tenant.as_str() == "b"), 30.0, 3.0);
+    near(house.jobs[long].had, 10.0, 5.0);
+}
+
+#[test]
 fn nothing_is_kept_of_those_who_have_no_work() {
     let mut house = House::new(2, 8);
     for number in 0..50 {
         house.submit(line(&format!("t{}", number % 5), &format!("s{number}")), share(1, 2), 7 * MS);
     }
     let waits = line("gives-up", "s");
-    let ticket = house.shares.join(&waits, share(1, 1), Wants::ToBegin, 1_000);
+    let ticket = house.shares.join(&waits, share(1, 1), Wants::ToBegin, Priority(7), 1_000);
     house.shares.leave(&waits, Wants::ToBegin, ticket);
     house.run_for(Duration::from_secs(1));
     assert!(house.jobs.iter().all(|job| job.ended.is_some()));

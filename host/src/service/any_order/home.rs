@@ -22,6 +22,7 @@ use crate::model::outcome::Outcome;
 use crate::model::outcome::Reason;
 use crate::model::path::SessionPath;
 use crate::model::quota::Quota;
+use crate::model::schedule::Schedule;
 use crate::queue::admission::UnknownSessions;
 use crate::queue::lanes::LaneKey;
 use crate::queue::slots::seats;
@@ -132,6 +133,7 @@ pub(super) fn order(number: usize, session: &str, end: char) -> JobOrder {
         queue: None,
         inputs: Inputs { args, env: BTreeMap::new(), stdin: Vec::new(), params_in_env: false },
         limits: AskedLimits::default(),
+        schedule: Schedule::default(),
         on_crash: OnCrash::Rerun,
         delivery: Delivery::Stored,
         dry_run: false,

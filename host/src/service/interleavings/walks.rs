@@ -23,6 +23,7 @@ use crate::model::life::Move;
 use crate::model::life::SessionLife;
 use crate::model::outcome::Outcome;
 use crate::model::outcome::Reason;
+use crate::model::schedule::Priority;
 use crate::model::session::Session;
 use crate::model::session::SessionKey;
 use crate::model::stage::Step;
@@ -102,8 +103,10 @@ impl Supply for Walk {
     async fn slot(&self) -> Slot {
         let lane = lane(self.order.session);
         let session = (self.order.role == Role::InLane).then_some(lane.session);
-        self.world.slots.take(Line { owner: lane.owner, session }, SHARE).await
+        self.world.slots.take(Line { owner: lane.owner, session }, SHARE, Priority::default()).await
     }
+
+    async fn due(&self) {}
 
     async fn session(&self) -> Result<Option<Session>, StoreError> {
         if self.order.role == Role::Creates {
@@ -125,6 +128,7 @@ impl Walk {
             Ok(()) => {}
             Err(Halt::Cancelled) => self.world.paper.end(self.order.job, cancelled(&self.live)),
             Err(Halt::Drained) => {}
+            Err(Halt::Again(_)) => unreachable!("nothing here is tried again"),
             Err(Halt::Store(error)) => panic!("paper does not fail: {error}"),
         }
         drop(turn);
@@ -213,7 +217,7 @@ impl Walk {
 
     fn settle(&self, draft: Option<Draft>, ran: Outcome) {
         let (paper, job) = (&self.world.paper, self.order.job);
-        let outcome = decided(&self.live, ran);
+        let outcome = decided(&self.live, ran, Step::Fail);
         if outcome != Outcome::Succeeded {
             return paper.end(job, outcome);
         }

@@ -173,6 +173,7 @@ const RECORDS: &[Rule] = &[
         "SELECT 'job ' || id || ' of ' || tenant || '/' || principal AS what FROM job
          WHERE (ended_at IS NULL) <> (state IN ('queued', 'running'))
              OR state NOT IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')
+             OR failures > min(attempt, retries)
              OR (ended_at IS NULL) <> EXISTS (SELECT 1 FROM job_input WHERE job = seq)",
         "its record contradicts itself",
     ),

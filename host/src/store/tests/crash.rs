@@ -45,8 +45,11 @@ async fn r25_after_a_crash_accepted_jobs_are_queued_in_their_order() {
 
     let kit = after(power_cut(&kit));
     let found = kit.store.recover(now()).await.unwrap();
-    let first = QueuedJob { seq: running, job: kit.new_job("running"), attempts: 1, created: None };
-    assert_eq!(found.queued, [first, QueuedJob { seq: second.seq, job: waiting, attempts: 0, created: None }]);
+    let first = QueuedJob { seq: running, job: kit.new_job("running"), attempts: 1, failures: 0, created: None };
+    assert_eq!(
+        found.queued,
+        [first, QueuedJob { seq: second.seq, job: waiting, attempts: 0, failures: 0, created: None }]
+    );
     assert_eq!((found.lost, found.compiling.len()), (0, 1));
     assert_eq!(kit.read(session.key, "f").await.unwrap(), b"committed");
     assert_eq!(kit.begin(session.key).await.root().dir().read("f").unwrap(), b"committed");
@@ -72,6 +75,37 @@ async fn r25_a_job_that_is_cut_short_too_often_is_lost() {
         assert!(detail.contains(word), "{detail}");
     }
     assert_eq!(kit.store.recover(now()).await.unwrap().queued, []);
+}
+
+/// Attempts that came to an end of their own are not held against the server.
+#[tokio::test]
+async fn r25_failed_attempts_do_not_count_as_cut_short() {
+    let mut kit = Kit::new().await;
+    let schedule = Schedule { retries: 5, ..Schedule::default() };
+    let job = NewJob { schedule, ..kit.new_job("stubborn") };
+    let Accepted::New(job) = kit.store.accept(job).await.unwrap() else { panic!("it is new") };
+    let failure = Outcome::failed(Reason::Trap, "it trapped");
+    for attempt in 1..=2 {
+        assert_eq!(kit.store.claim(job.seq, false, now()).await.unwrap(), attempt);
+        let later = now().plus(Duration::from_secs(u64::from(attempt)));
+        kit.store.put_back(job.seq, attempt, failure.clone(), later).await.unwrap();
+        let again = kit.store.put_back(job.seq, attempt, failure.clone(), later).await;
+        assert!(matches!(again, Err(StoreError::Refused(Refused::NotTheJob))), "{again:?}");
+        let found = kit.store.job_by_seq(job.seq).await.unwrap().unwrap();
+        assert_eq!((found.state, found.started_at, found.outcome), (JobState::Queued, None, None));
+        assert_eq!((found.last_failure, found.schedule.not_before), (Some(failure.clone()), Some(later)));
+    }
+    for attempt in 3..3 + limits::ATTEMPTS_MAX {
+        let queued = kit.store.recover(now()).await.unwrap().queued;
+        assert_eq!((queued[0].attempts, queued[0].failures), (attempt - 1, 2));
+        assert_eq!(kit.store.claim(job.seq, false, now()).await.unwrap(), attempt);
+        kit = after(power_cut(&kit));
+    }
+    assert_eq!(kit.store.recover(now()).await.unwrap().lost, 1);
+    let lost = kit.store.job_by_seq(job.seq).await.unwrap().unwrap();
+    assert_eq!((lost.state, lost.attempt, &lost.last_failure), (JobState::Failed, 5, &None));
+    let Some(Outcome::Failed { reason: Reason::Lost, detail, .. }) = lost.outcome else { panic!("{lost:?}") };
+    assert!(detail.contains("3 times"), "{detail}");
 }
 
 /// One in its own session, one that had made the session, one in a session that came

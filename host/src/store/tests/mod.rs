@@ -46,6 +46,7 @@ use crate::model::outcome::Outcome;
 use crate::model::params::ParamChanges;
 use crate::model::path::SessionPath;
 use crate::model::quota::Quota;
+use crate::model::schedule::Schedule;
 use crate::model::session::QueueMode;
 use crate::model::session::Session;
 use crate::model::session::SessionKey;
@@ -202,6 +203,7 @@ impl Kit {
                 params_in_env: true,
             },
             limits: JobLimits::default(),
+            schedule: Schedule::default(),
             on_crash: OnCrash::Rerun,
             delivery: Delivery::Stored,
             dry_run: false,

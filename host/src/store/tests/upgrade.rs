@@ -13,6 +13,7 @@ use crate::store::rows;
 /// The store that a server of format 1 left.
 const OLD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/it/format-1");
 const OF_FORMAT_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/it/format-2");
+const OF_FORMAT_3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/it/format-3");
 
 /// A data directory with its database, and the database for whoever prepares it.
 fn old_store() -> (TempDir, Connection) {
@@ -42,7 +43,7 @@ fn unusable(home: &TempDir) -> String {
 
 #[tokio::test]
 async fn an_upgraded_store_is_sound() {
-    for old in [OLD, OF_FORMAT_2] {
+    for old in [OLD, OF_FORMAT_2, OF_FORMAT_3] {
         let (home, db) = store_of(old);
         drop(db);
         let kit = upgraded(home);
@@ -71,6 +72,20 @@ async fn jobs_of_format_2_keep_what_is_theirs_and_their_numbers() {
     let remove = kit.store.writer().enqueue(|db| rows::change(db, "DELETE FROM job WHERE seq = 1", []));
     remove.await.unwrap();
     assert_eq!(kit.store.printed(first.seq, Stream::Stdout).await.unwrap(), b"");
+}
+
+/// A new job in an upgraded table and in one that was made so read alike.
+#[tokio::test]
+async fn the_columns_of_an_upgraded_table_are_those_of_a_new_one() {
+    let columns = "SELECT name || ' ' || type || ' ' || \"notnull\" || ' ' || coalesce(dflt_value, '-') AS what
+                   FROM pragma_table_info('job') ORDER BY name";
+    let all = |db: &Connection| rows::all(db, columns, [], |row| row.get::<String>("what"));
+    let new = Kit::new().await.store.read(all).await.unwrap();
+    for old in [OF_FORMAT_2, OF_FORMAT_3] {
+        let (home, db) = store_of(old);
+        drop(db);
+        assert_eq!(upgraded(home).store.read(all).await.unwrap(), new);
+    }
 }
 
 #[tokio::test]
@@ -128,11 +143,11 @@ async fn an_upgrade_that_is_cut_short_leaves_the_old_store_and_is_done_again() {
 #[test]
 fn a_format_from_the_future_is_refused_and_left_alone() {
     let (home, db) = old_store();
-    db.execute_batch("UPDATE schema_version SET version = 4").unwrap();
-    let sentence = "the data directory has format 4, and this server knows formats up to 3; use a newer server";
+    db.execute_batch("UPDATE schema_version SET version = 5").unwrap();
+    let sentence = "the data directory has format 5, and this server knows formats up to 4; use a newer server";
     assert_eq!(unusable(&home), sentence);
     let found: i64 = db.query_row("SELECT version FROM schema_version", [], |row| row.get(0)).unwrap();
-    assert_eq!(found, 4);
+    assert_eq!(found, 5);
 }
 
 /// A backup that was made when this format was the old one.
