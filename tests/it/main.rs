@@ -17,6 +17,7 @@ mod any_order;
 mod life;
 mod cut_short;
 mod retrying;
+mod events;
 mod scheduling;
 mod expiring;
 mod transactions;

@@ -117,6 +117,11 @@ impl Job {
         Self { client, json }
     }
 
+    /// Who submitted it.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
     #[track_caller]
     pub fn id(&self) -> &str {
         self.json["id"].as_str().expect("a job has an id")

@@ -20,6 +20,8 @@ mod session;
 
 mod job;
 
+mod events;
+
 mod answer;
 
 pub mod run;
@@ -35,6 +37,8 @@ mod dice;
 pub use answer::Answer;
 pub use client::Client;
 pub use dice::Dice;
+pub use events::Event;
+pub use events::Events;
 pub use guests::Guest;
 pub use held::Held;
 pub use held::entries_below;

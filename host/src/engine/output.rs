@@ -70,6 +70,12 @@ impl Output {
         self.extent.borrow().closed
     }
 
+    /// Whether there is more than `seen` bytes, or may be later.
+    pub fn may_have_more(&self, seen: usize) -> bool {
+        let extent = self.extent.borrow();
+        !extent.closed || extent.len > seen
+    }
+
     /// The bytes from `offset` on, at most `bytes_max` of them; empty at the end.
     pub fn read_from(&self, offset: usize, bytes_max: usize) -> Bytes {
         let kept = self.kept();

@@ -64,7 +64,7 @@ struct NamedView {
 }
 
 #[derive(Serialize)]
-struct OutcomeView {
+pub(super) struct OutcomeView {
     #[serde(skip_serializing_if = "Option::is_none")]
     exit_code: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,7 +74,7 @@ struct OutcomeView {
 }
 
 #[derive(Serialize)]
-struct ProgressView {
+pub(super) struct ProgressView {
     fraction: f64,
     message: String,
 }
@@ -107,7 +107,7 @@ impl JobView {
             result: job.result.clone().and_then(|json| RawValue::from_string(json).ok()),
             commit: !job.dry_run,
             changes: job.changes.clone().map(ChangesView::from),
-            progress: progress.map(|progress| ProgressView { fraction: progress.fraction, message: progress.message }),
+            progress: progress.map(ProgressView::from),
             attempt: job.attempt,
             last_failure: job.last_failure.as_ref().map(OutcomeView::of),
             priority: job.schedule.priority.0,
@@ -142,8 +142,14 @@ impl JobView {
     }
 }
 
+impl From<Progress> for ProgressView {
+    fn from(Progress { fraction, message }: Progress) -> Self {
+        Self { fraction, message }
+    }
+}
+
 impl OutcomeView {
-    fn of(outcome: &Outcome) -> Self {
+    pub(super) fn of(outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Succeeded => Self { exit_code: Some(0), reason: None, detail: None },
             Outcome::Failed { reason, exit_code, detail } => {

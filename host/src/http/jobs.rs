@@ -159,12 +159,15 @@ pub(super) async fn cancel(
     Ok(answer(&service, job, None))
 }
 
-/// The job, with the session that it named in the header (R29), and with a
-/// session key if that was handed out with this answer.
+/// The job, with a session key if that was handed out with this answer.
 fn answer(service: &Service, job: Job, key: Option<&RollingKey>) -> Response {
-    let named = job.session.as_ref().and_then(|named| named.id.as_str().parse().ok());
-    let mut response = Json(JobView::of(&job, service.progress(&job)).with_key(key)).into_response();
-    if let Some(id) = named {
+    let view = JobView::of(&job, service.progress(&job)).with_key(key);
+    with_its_session(&job, Json(view).into_response())
+}
+
+/// An answer about a job, with the session that it named in the header (R29).
+pub(super) fn with_its_session(job: &Job, mut response: Response) -> Response {
+    if let Some(id) = job.session.as_ref().and_then(|named| named.id.as_str().parse().ok()) {
         response.headers_mut().insert(SESSION_ID, id);
     }
     response

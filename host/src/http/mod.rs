@@ -32,6 +32,7 @@ mod jobs;
 mod job_form;
 mod job_view;
 mod output;
+mod events;
 mod run;
 mod run_form;
 mod admin;
@@ -128,6 +129,7 @@ fn plain() -> Router<Service> {
         .route("/v1/sessions/{id}/rollback", post(history::roll_back))
         .route("/v1/jobs", post(jobs::submit))
         .route("/v1/jobs/{id}", get(jobs::show))
+        .route("/v1/jobs/{id}/events", get(events::events))
         .route("/v1/jobs/{id}/cancel", post(jobs::cancel))
         .route("/v1/admin/tenants", post(admin::create_tenant))
         .route("/v1/admin/tenants/{tenant}", get(admin::tenant).delete(admin::delete_tenant))

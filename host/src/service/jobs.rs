@@ -309,7 +309,7 @@ impl Service {
     /// How far a job says it is, while it has not ended.
     pub fn progress(&self, job: &Job) -> Option<Progress> {
         let live = self.inner.live.get(&JobKey { owner: job.owner.clone(), id: job.id.clone() })?;
-        let progress = live.attempt().progress();
+        let progress = live.attempt().live.progress();
         let progress = progress.borrow();
         progress.clone()
     }
@@ -347,7 +347,7 @@ impl Service {
             return Err(Refusal::NotKept(id.clone()));
         }
         if let Some(live) = self.inner.live.get(&JobKey { owner: job.owner.clone(), id: job.id.clone() }) {
-            let attempt = live.attempt();
+            let attempt = live.attempt().live;
             let output = match stream {
                 Stream::Stdout => &attempt.stdout,
                 Stream::Stderr => &attempt.stderr,

@@ -369,7 +369,7 @@ impl Service {
                 files_used: held.files,
                 files_max: limits.files,
             },
-            live: live.attempt(),
+            live: live.attempt().live,
             desk: Arc::clone(desk) as Arc<dyn SessionDesk>,
             stop: live.stop.clone(),
         };

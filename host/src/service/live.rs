@@ -5,6 +5,9 @@
 //! so whoever finds it here and waits is told, and whoever does not find it
 //! here reads its end from the store.
 
+mod attempt;
+mod tally;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -14,7 +17,6 @@ use std::sync::PoisonError;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::Live;
 use crate::ids::JobId;
 use crate::ids::TenantId;
 use crate::model::caller::Owner;
@@ -34,6 +36,9 @@ use crate::store::Ending;
 use crate::sync::Mutex;
 use crate::sync::MutexGuard;
 
+pub use self::attempt::Attempt;
+pub use self::tally::Tally;
+
 /// Names one job of the whole server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct JobKey {
@@ -49,38 +54,6 @@ struct Place {
     life: SessionLife,
 }
 
-/// How many jobs of a tenant are how far (R34).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Accepted, and not running yet.
-    pub queued: u64,
-    /// Running, or committing.
-    pub running: u64,
-}
-
-impl Tally {
-    /// The counter in which a job of that stage counts.
-    fn counter(&mut self, stage: Stage) -> Option<&mut u64> {
-        match stage {
-            Stage::Queued => Some(&mut self.queued),
-            Stage::Running | Stage::Committing => Some(&mut self.running),
-            Stage::Over => None,
-        }
-    }
-
-    fn add(&mut self, stage: Stage) {
-        if let Some(counter) = self.counter(stage) {
-            *counter += 1;
-        }
-    }
-
-    fn remove(&mut self, stage: Stage) {
-        if let Some(counter) = self.counter(stage) {
-            *counter = counter.saturating_sub(1);
-        }
-    }
-}
-
 /// How far a job is. Behind one lock, so that whoever finds that it was cancelled
 /// finds the reason too.
 struct Standing {
@@ -92,8 +65,7 @@ struct Standing {
 /// A job that has not ended.
 pub struct LiveJob {
     pub key: JobKey,
-    /// What its attempt prints, and how far that says it is.
-    attempt: Mutex<Arc<Live>>,
+    attempt: Mutex<Attempt>,
     /// What each attempt may print to each stream.
     output_bytes: u64,
     /// Asks the guest to stop.
@@ -114,7 +86,7 @@ impl LiveJob {
     pub fn new(key: JobKey, output_bytes: u64) -> Self {
         Self {
             key,
-            attempt: Mutex::new(Arc::new(Live::new(output_bytes))),
+            attempt: Mutex::new(Attempt::new(output_bytes)),
             output_bytes,
             stop: CancellationToken::new(),
             standing: Mutex::new(Standing { stage: Stage::Queued, cancelled: None }),
@@ -182,21 +154,39 @@ impl LiveJob {
         let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
-    /// What its attempt prints, or the next one will, and how far that says it is.
-    pub fn attempt(&self) -> Arc<Live> {
-        Arc::clone(&lock(&self.attempt))
+    /// Its attempt, or the next one.
+    pub fn attempt(&self) -> Attempt {
+        lock(&self.attempt).clone()
     }
 
     /// Goes on to the next attempt: what the last one printed is gone, and who read it is told.
     pub fn begin_anew(&self) {
-        let last = std::mem::replace(&mut *lock(&self.attempt), Arc::new(Live::new(self.output_bytes)));
-        last.close();
+        let last = std::mem::replace(&mut *lock(&self.attempt), Attempt::new(self.output_bytes));
+        last.live.close();
         self.enter(None);
+        self.tell();
+    }
+
+    /// Notes that an attempt has begun.
+    pub fn begin(&self, number: u32) {
+        lock(&self.attempt).number = number;
+        self.tell();
     }
 
     /// Notes how its attempt began, which is on record.
     pub fn note_claim(&self, claim: Claim) {
         *lock(&self.claim) = Some(claim);
+        self.begin(claim.attempt);
+    }
+
+    /// Hears whenever what is on record of the job may have changed, and `true` when it has ended.
+    pub fn news(&self) -> watch::Receiver<bool> {
+        self.ended.subscribe()
+    }
+
+    /// Tells those who follow the job.
+    fn tell(&self) {
+        self.ended.send_if_modified(|_| self.ended.receiver_count() > 0);
     }
 
     /// Notes how it ended, which is on record, if anybody waits for that.
@@ -359,7 +349,7 @@ impl Drop for Listed {
     fn drop(&mut self) {
         lock(&self.jobs.by_key).remove(&self.job.key);
         self.job.count_out();
-        self.job.attempt().close();
+        self.job.attempt().live.close();
         let ended = &self.job.ended;
         ended.send_if_modified(|now| {
             *now = true;

@@ -16,6 +16,7 @@ mod settle;
 mod shares;
 mod purses;
 pub mod jobs;
+pub mod follow;
 mod resume;
 mod desk;
 mod record;

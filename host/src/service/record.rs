@@ -166,6 +166,7 @@ impl Service {
             },
             Record::Behind(job) => {
                 job.go_on(Stage::Started(now));
+                walk.live().begin(1);
                 Ok(1)
             }
         }
