@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use crate::engine::CompileLimits;
 use crate::http::Patience;
+use crate::http::Readers;
 use crate::limits;
 use crate::model::quota::BadQuota;
 use crate::model::quota::Measure;
@@ -59,6 +60,8 @@ pub struct Config {
     pub compile: CompileLimits,
     /// What a tenant has unless told otherwise.
     pub quota: Quota,
+    /// Who may read the page of numbers.
+    pub metrics: Readers,
     pub log: LogFormat,
 }
 
@@ -122,13 +125,14 @@ struct Layer {
     compile_memory_bytes_max: Option<u64>,
     compile_cpu_s_max: Option<u64>,
     compile_wall_s_max: Option<u64>,
+    metrics: Option<Readers>,
     log: Option<LogFormat>,
     #[serde(default)]
     quota: BTreeMap<String, u64>,
 }
 
 /// The settings by name, and whether their value is a number.
-const SETTINGS: [(&str, bool); 21] = [
+const SETTINGS: [(&str, bool); 22] = [
     ("data", false),
     ("listen", false),
     (TRUE_OR_FALSE, false),
@@ -149,6 +153,7 @@ const SETTINGS: [(&str, bool); 21] = [
     ("compile_memory_bytes_max", true),
     ("compile_cpu_s_max", true),
     ("compile_wall_s_max", true),
+    ("metrics", false),
     ("log", false),
 ];
 
@@ -240,6 +245,7 @@ impl Config {
             guest_memory_bytes_max,
             work: layer.work,
             work_bytes_max: layer.work_bytes_max.unwrap_or(1 << 30),
+            metrics: layer.metrics.unwrap_or(if flags.dev { Readers::Anybody } else { Readers::Root }),
             log: layer.log.unwrap_or_default(),
         };
         if config.dev && !config.listen.ip().is_loopback() {
@@ -316,6 +322,7 @@ impl Layer {
             compile_memory_bytes_max: self.compile_memory_bytes_max.or(below.compile_memory_bytes_max),
             compile_cpu_s_max: self.compile_cpu_s_max.or(below.compile_cpu_s_max),
             compile_wall_s_max: self.compile_wall_s_max.or(below.compile_wall_s_max),
+            metrics: self.metrics.or(below.metrics),
             log: self.log.or(below.log),
             quota: below.quota.into_iter().chain(self.quota).collect(),
         }

@@ -119,6 +119,9 @@ impl Service {
             Err(Halt::Drained) if walk.client.is_some() => self.end_unstarted(&walk, drained()).await,
             ended => ended,
         };
+        if let Ok(outcome) = &ended {
+            self.inner.meters.ended(outcome);
+        }
         let Walk { queued, listed, client, ahead, .. } = walk;
         if client.is_none() {
             // Before anybody is told: who knows of the end finds the session free.
@@ -246,6 +249,7 @@ impl Service {
         let mut ran = self.inner.engine.run(slot.seat(), order, Box::new(Right(slot))).await;
         let draft = desk.take_back();
         self.count_cpu(&walk.queued.job.owner.tenant, ran.spent.cpu);
+        self.inner.meters.ran(&ran.spent);
         if let Some(client) = &walk.client {
             client.guest_ended(walk.live());
             ran.stdout.passed_on = client.passed_on();

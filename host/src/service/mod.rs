@@ -34,6 +34,7 @@ pub mod keys;
 pub mod tenants;
 mod rates;
 pub mod quotas;
+pub mod figures;
 pub mod refusal;
 #[cfg(test)]
 mod failing_disk;
@@ -64,6 +65,7 @@ use crate::service::refusal::Chain;
 use crate::store::Store;
 use crate::store::StoreError;
 
+use self::figures::Meters;
 use self::keys::KeyRing;
 use self::live::LiveJobs;
 use self::modules::Programs;
@@ -95,6 +97,7 @@ pub struct Service {
 struct Inner {
     settings: Settings,
     clock: Clock,
+    started_at: Timestamp,
     store: Store,
     engine: Engine,
     lanes: Lanes,
@@ -106,6 +109,7 @@ struct Inner {
     /// Requests and processor time of tenants.
     rates: Rates,
     purses: Purses,
+    meters: Meters,
     /// Makes the keys of sessions, which are not stored.
     key_maker: KeyMaker,
     programs: Programs,
@@ -140,6 +144,7 @@ impl Service {
         let key_maker = KeyMaker::new(store.secret());
         let inner = Inner {
             settings,
+            started_at: clock.now(),
             clock,
             store,
             engine,
@@ -151,6 +156,7 @@ impl Service {
             keys,
             rates: Rates::default(),
             purses: Purses::default(),
+            meters: Meters::default(),
             key_maker,
             programs: Programs::default(),
             door: Mutex::new(()),
@@ -163,6 +169,7 @@ impl Service {
         };
         let service = Self { inner: Arc::new(inner) };
         service.inner.store.collect_artefacts(service.inner.engine.fingerprint()).await?;
+        service.inner.meters.recovered(&recovered);
         for (tenant, version) in recovered.compiling {
             service.compile_again(tenant, version);
         }

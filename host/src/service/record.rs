@@ -152,12 +152,14 @@ impl Service {
     /// is written behind. Waits for room on a full disk.
     pub(super) async fn claim(&self, walk: &Walk, session_active: bool) -> Result<u32, Halt> {
         let now = self.now();
+        let waited = now.since(walk.queued.job.created_at);
         match &walk.record {
             Record::Stored => loop {
                 match self.inner.store.claim(walk.queued.seq, session_active, now).await {
                     Err(StoreError::Full) => self.unless_stopped(walk.live(), sleep(FULL_DISK_RETRY)).await?,
                     claimed => {
                         let attempt = claimed?;
+                        self.inner.meters.waited(waited);
                         walk.live().note_claim(Claim { attempt, session_active, at: now });
                         return Ok(attempt);
                     }
@@ -165,6 +167,7 @@ impl Service {
             },
             Record::Behind(job) => {
                 job.go_on(Stage::Started(now));
+                self.inner.meters.waited(waited);
                 Ok(1)
             }
         }
