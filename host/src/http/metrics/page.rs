@@ -109,17 +109,21 @@ impl Page {
         to.gauge("sessile_seats_held", "Guests that have begun.", usage.seats - usage.seats_free)?;
         to.gauges(
             "sessile_slots_waiting",
-            "Who wait for a slot.",
+            "Guests that wait for the right to compute.",
             "wants",
             [("to_begin", usage.to_begin), ("to_go_on", usage.to_go_on)],
         )?;
         to.gauge("sessile_lanes", "Session ids for which somebody has the turn.", *lanes)?;
-        to.gauge("sessile_lanes_waiting", "Who wait for their turn behind them.", *lanes_waiting)
+        to.gauge("sessile_lanes_waiting", "Requests that wait for their turn behind them.", *lanes_waiting)
     }
 
     fn engine(&self, engine: &engine::Figures, to: &mut Writer<'_>) -> fmt::Result {
         to.gauge("sessile_guest_memory_bytes", "What guests hold of memory.", engine.memory_bytes)?;
-        to.gauge("sessile_guest_memory_limit_bytes", "The most that they may.", engine.memory_bytes_max)?;
+        to.gauge(
+            "sessile_guest_memory_limit_bytes",
+            "What guests may hold of memory together.",
+            engine.memory_bytes_max,
+        )?;
         to.gauge("sessile_modules_loaded", "Modules that are in memory.", engine.modules_loaded)?;
         to.counters(
             "sessile_module_lookups",
@@ -138,7 +142,7 @@ impl Page {
     }
 
     fn store(&self, store: &store::Figures, to: &mut Writer<'_>) -> fmt::Result {
-        to.gauge("sessile_store_takes_writes", "0 once the disk has failed.", u64::from(store.takes_writes))?;
+        to.gauge("sessile_store_takes_writes", "1, or 0 once the disk has failed.", u64::from(store.takes_writes))?;
         to.counters(
             "sessile_store_commits",
             "Transactions of the database.",
@@ -155,8 +159,8 @@ impl Page {
             &store.commit_time,
         )?;
         to.histogram("sessile_store_commit_units", "Writes that shared a transaction.", &store.commit_units)?;
-        to.gauge("sessile_store_writes_waiting", "Writes that wait for the next.", store.writes_waiting)?;
-        to.gauge("sessile_store_log_bytes", "The database's log after the last.", store.log_bytes)?;
+        to.gauge("sessile_store_writes_waiting", "Writes that wait for the writer.", store.writes_waiting)?;
+        to.gauge("sessile_store_log_bytes", "How long the log of the database is.", store.log_bytes)?;
         to.gauges(
             "sessile_work_bytes",
             "What working copies take, at a guess.",
@@ -166,14 +170,14 @@ impl Page {
         if let Some(disk) = store.disk {
             to.gauge("sessile_store_database_bytes", "The database's file.", disk.database_bytes)?;
             to.gauge("sessile_store_disk_bytes", "The data directory's file system.", disk.bytes)?;
-            to.gauge("sessile_store_disk_free_bytes", "What is free there for the server.", disk.free_bytes)?;
+            to.gauge("sessile_store_disk_free_bytes", "What is free on it for the server.", disk.free_bytes)?;
         }
         if let Some(held) = store.held {
             to.gauge("sessile_tenants", "Tenants on record.", held.tenants)?;
             to.gauge("sessile_sessions", "Sessions on record.", held.sessions)?;
-            to.gauge("sessile_stored_bytes", "What counts against stored_bytes.", held.stored_bytes)?;
+            to.gauge("sessile_stored_bytes", "What sessions hold, as it counts for quotas.", held.stored_bytes)?;
             to.gauge("sessile_modules", "Versions of modules on record.", held.modules)?;
-            to.gauge("sessile_module_bytes", "What counts against module_bytes.", held.module_bytes)?;
+            to.gauge("sessile_module_bytes", "What modules hold, as it counts for quotas.", held.module_bytes)?;
         }
         Ok(())
     }
@@ -196,7 +200,7 @@ impl Page {
         to.counters("sessile_http_problems", "Requests that were refused, by the code.", "code", problems)?;
         let Usage { accepted, unknown, known, most, streams } = self.connections;
         to.gauges("sessile_http_connections", "Open connections.", "key", [("none", unknown), ("shown", known)])?;
-        to.gauge("sessile_http_connections_limit", "The most that may be open.", most)?;
+        to.gauge("sessile_http_connections_limit", "Connections that may be open.", most)?;
         to.counter("sessile_http_connections_accepted", "Connections that were accepted.", accepted)?;
         to.gauge("sessile_http_streams", "Streaming runs, followed outputs and requests that wait.", streams)
     }
@@ -206,9 +210,9 @@ impl Page {
         to.gauge("process_start_time_seconds", "When the server started, since 1970.", started_at)?;
         to.counter("process_cpu_seconds", "Processor time of the server and its guests.", process.cpu.as_secs_f64())?;
         let told = [
-            ("process_resident_memory_bytes", "Memory that the process has.", process.resident_bytes),
+            ("process_resident_memory_bytes", "Memory that the process takes.", process.resident_bytes),
             ("process_open_fds", "Files and sockets that it has open.", process.open_files),
-            ("process_max_fds", "The most that it may.", process.open_files_max),
+            ("process_max_fds", "Files and sockets that it may have open.", process.open_files_max),
         ];
         told.into_iter().try_for_each(|(name, help, value)| value.map_or(Ok(()), |value| to.gauge(name, help, value)))
     }
