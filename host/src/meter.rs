@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn what_is_measured_lies_within_the_first_bound_that_it_does_not_pass() {
-        let spread = Spread::new(Bounds::of_times(&[micros(500), millis(10)]));
+        const BOUNDS: Bounds = Bounds::of_times(&[micros(500), millis(10)]);
+        let spread = Spread::new(BOUNDS);
         for time in [micros(0), micros(500), micros(501), millis(10), millis(11), millis(60_000)] {
             spread.note_time(Duration::from_nanos(time));
         }
