@@ -21,6 +21,7 @@ use crate::model::quota::BadQuota;
 use crate::model::quota::Measure;
 use crate::model::quota::Overrides;
 use crate::model::quota::Quota;
+use crate::process;
 use crate::queue::admission::UnknownSessions;
 
 /// Everything that the server needs to know before it starts.
@@ -197,14 +198,7 @@ impl Config {
         let compile = compile_limits(&layer)?;
         let slots = in_range("slots", layer.slots.unwrap_or(4 * cores), 1, limits::SLOTS_MAX)?;
         let patience = patience(&layer)?;
-        let guest_memory_bytes_max = in_range(
-            "guest_memory_bytes_max",
-            layer
-                .guest_memory_bytes_max
-                .unwrap_or_else(|| (memory_of_machine() / 4 * 3).max(limits::GUEST_MEMORY_BYTES_MIN)),
-            limits::GUEST_MEMORY_BYTES_MIN,
-            limits::QUOTA_BYTES_MAX,
-        )?;
+        let guest_memory_bytes_max = guest_memory(&layer)?;
         let connections_max = layer.connections_max.map(|most| in_range("connections_max", most, 4, 1_000_000));
         let quota = quota(&layer, slots, cores, guest_memory_bytes_max)?;
         let config = Config {
@@ -341,12 +335,11 @@ fn quota(layer: &Layer, slots: u64, cores: u64, memory: u64) -> Result<Quota, Ba
     Ok(machine.with(&overrides))
 }
 
-/// What the machine has, or the container that this is.
-fn memory_of_machine() -> u64 {
-    let machine = rustix::system::sysinfo();
-    let machine = (machine.totalram as u64).saturating_mul(u64::from(machine.mem_unit));
-    let container = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
-    container.and_then(|most| most.trim().parse().ok()).map_or(machine, |most: u64| most.min(machine))
+fn guest_memory(layer: &Layer) -> Result<u64, ConfigError> {
+    let least = limits::GUEST_MEMORY_BYTES_MIN;
+    let usual = (process::memory_of_machine() / 4 * 3).max(least);
+    let bytes = layer.guest_memory_bytes_max.unwrap_or(usual);
+    in_range("guest_memory_bytes_max", bytes, least, limits::QUOTA_BYTES_MAX)
 }
 
 fn patience(layer: &Layer) -> Result<Patience, ConfigError> {

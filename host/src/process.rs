@@ -1,4 +1,4 @@
-//! What the operating system says of this process.
+//! What the operating system says of this process, and of what it may have.
 //!
 //! Promise: to ask changes nothing, and what the system does not tell is absent and
 //! not zero.
@@ -36,6 +36,14 @@ impl Process {
             open_files_max: getrlimit(Resource::Nofile).current,
         }
     }
+}
+
+/// Memory that the machine has, or the container that this is.
+pub fn memory_of_machine() -> u64 {
+    let machine = rustix::system::sysinfo();
+    let machine = (machine.totalram as u64).saturating_mul(u64::from(machine.mem_unit));
+    let container = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    container.and_then(|most| most.trim().parse().ok()).map_or(machine, |most: u64| most.min(machine))
 }
 
 fn resident_bytes(status: &str) -> Option<u64> {
