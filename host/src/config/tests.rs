@@ -61,6 +61,11 @@ fn the_page_of_numbers_is_for_root_unless_it_is_opened_or_for_trying_out() {
     assert_eq!(metrics(false, &[("SESSILE_METRICS", "anybody")]), Readers::Anybody);
     assert_eq!(metrics(true, &[("SESSILE_METRICS", "root")]), Readers::Root);
     check_refused(Flags::default(), &[("SESSILE_METRICS", "all")], "`SESSILE_METRICS`");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "metrics = \"anybody\"\n").unwrap();
+    let flags = Flags { config: Some(file.path().to_owned()), ..Flags::default() };
+    assert_eq!(load(flags.clone(), &[]).unwrap().0.metrics, Readers::Anybody);
+    assert_eq!(load(flags, &[("SESSILE_METRICS", "root")]).unwrap().0.metrics, Readers::Root);
 }
 
 #[test]
