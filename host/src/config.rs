@@ -15,11 +15,13 @@ use serde::Deserialize;
 
 use crate::engine::CompileLimits;
 use crate::http::Patience;
+use crate::http::Readers;
 use crate::limits;
 use crate::model::quota::BadQuota;
 use crate::model::quota::Measure;
 use crate::model::quota::Overrides;
 use crate::model::quota::Quota;
+use crate::process;
 use crate::queue::admission::UnknownSessions;
 
 /// Everything that the server needs to know before it starts.
@@ -59,6 +61,8 @@ pub struct Config {
     pub compile: CompileLimits,
     /// What a tenant has unless told otherwise.
     pub quota: Quota,
+    /// Who may read the page of numbers.
+    pub metrics: Readers,
     pub log: LogFormat,
 }
 
@@ -122,13 +126,14 @@ struct Layer {
     compile_memory_bytes_max: Option<u64>,
     compile_cpu_s_max: Option<u64>,
     compile_wall_s_max: Option<u64>,
+    metrics: Option<Readers>,
     log: Option<LogFormat>,
     #[serde(default)]
     quota: BTreeMap<String, u64>,
 }
 
 /// The settings by name, and whether their value is a number.
-const SETTINGS: [(&str, bool); 21] = [
+const SETTINGS: [(&str, bool); 22] = [
     ("data", false),
     ("listen", false),
     (TRUE_OR_FALSE, false),
@@ -149,6 +154,7 @@ const SETTINGS: [(&str, bool); 21] = [
     ("compile_memory_bytes_max", true),
     ("compile_cpu_s_max", true),
     ("compile_wall_s_max", true),
+    ("metrics", false),
     ("log", false),
 ];
 
@@ -192,14 +198,7 @@ impl Config {
         let compile = compile_limits(&layer)?;
         let slots = in_range("slots", layer.slots.unwrap_or(4 * cores), 1, limits::SLOTS_MAX)?;
         let patience = patience(&layer)?;
-        let guest_memory_bytes_max = in_range(
-            "guest_memory_bytes_max",
-            layer
-                .guest_memory_bytes_max
-                .unwrap_or_else(|| (memory_of_machine() / 4 * 3).max(limits::GUEST_MEMORY_BYTES_MIN)),
-            limits::GUEST_MEMORY_BYTES_MIN,
-            limits::QUOTA_BYTES_MAX,
-        )?;
+        let guest_memory_bytes_max = guest_memory(&layer)?;
         let connections_max = layer.connections_max.map(|most| in_range("connections_max", most, 4, 1_000_000));
         let quota = quota(&layer, slots, cores, guest_memory_bytes_max)?;
         let config = Config {
@@ -240,6 +239,7 @@ impl Config {
             guest_memory_bytes_max,
             work: layer.work,
             work_bytes_max: layer.work_bytes_max.unwrap_or(1 << 30),
+            metrics: layer.metrics.unwrap_or(if flags.dev { Readers::Anybody } else { Readers::Root }),
             log: layer.log.unwrap_or_default(),
         };
         if config.dev && !config.listen.ip().is_loopback() {
@@ -316,6 +316,7 @@ impl Layer {
             compile_memory_bytes_max: self.compile_memory_bytes_max.or(below.compile_memory_bytes_max),
             compile_cpu_s_max: self.compile_cpu_s_max.or(below.compile_cpu_s_max),
             compile_wall_s_max: self.compile_wall_s_max.or(below.compile_wall_s_max),
+            metrics: self.metrics.or(below.metrics),
             log: self.log.or(below.log),
             quota: below.quota.into_iter().chain(self.quota).collect(),
         }
@@ -334,12 +335,11 @@ fn quota(layer: &Layer, slots: u64, cores: u64, memory: u64) -> Result<Quota, Ba
     Ok(machine.with(&overrides))
 }
 
-/// What the machine has, or the container that this is.
-fn memory_of_machine() -> u64 {
-    let machine = rustix::system::sysinfo();
-    let machine = (machine.totalram as u64).saturating_mul(u64::from(machine.mem_unit));
-    let container = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
-    container.and_then(|most| most.trim().parse().ok()).map_or(machine, |most: u64| most.min(machine))
+fn guest_memory(layer: &Layer) -> Result<u64, ConfigError> {
+    let least = limits::GUEST_MEMORY_BYTES_MIN;
+    let usual = (process::memory_of_machine() / 4 * 3).max(least);
+    let bytes = layer.guest_memory_bytes_max.unwrap_or(usual);
+    in_range("guest_memory_bytes_max", bytes, least, limits::QUOTA_BYTES_MAX)
 }
 
 fn patience(layer: &Layer) -> Result<Patience, ConfigError> {

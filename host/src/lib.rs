@@ -7,6 +7,8 @@
 pub mod ids;
 pub mod limits;
 pub mod clock;
+pub mod meter;
+pub mod process;
 pub mod confinement;
 #[cfg(any(fuzzing, test))]
 mod feed;

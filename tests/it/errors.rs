@@ -1,6 +1,5 @@
 //! Every refusal that a client can see has one shape, a code, and a sentence
-//! that names the value. And what this version does not have yet is refused
-//! clearly, so that nobody believes it is in force.
+//! that names the value.
 
 use reqwest::Method;
 use serde_json::Value;
@@ -100,22 +99,6 @@ async fn a_wrong_request_is_told_the_field_and_the_value() {
     ];
     let cases: Vec<Case<'_>> = cases.into_iter().map(|((m, p, b, s, c), words)| (m, p, b, s, c, words)).collect();
     check(&server, &cases).await;
-}
-
-#[tokio::test]
-async fn what_this_version_has_not_is_refused_by_name() {
-    let server = TestServer::start().await;
-    server.ready(guests::HELLO).await;
-    let post = |path, body| (Method::POST, path, body, 400, "invalid-request");
-    let cases = [
-        (post("/v1/jobs", json!({"module": "hello", "retries": 2})), &["retries"][..]),
-        (post("/v1/jobs", json!({"module": "hello", "not_before": "2030-01-01T00:00:00Z"})), &["not_before"]),
-    ];
-    let cases: Vec<Case<'_>> = cases.into_iter().map(|((m, p, b, s, c), words)| (m, p, b, s, c, words)).collect();
-    check(&server, &cases).await;
-    let session = server.new_session().await;
-    let answer = server.send(server.request(Method::GET, &session.path("/archive"))).await;
-    let _ = answer.refused(404, "not-found");
 }
 
 #[tokio::test]

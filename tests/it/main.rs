@@ -72,6 +72,7 @@ mod names;
 mod serving;
 mod first_key;
 mod operators;
+mod metrics;
 mod quarantine;
 mod upgrade;
 mod examples;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// Bottom step first. Rooms on one step are strangers to each other; the porch
 /// (the last step) wires the rooms and may use everything.
 const STAIRS: &[&[&str]] = &[
-    &["ids", "limits", "clock", "root", "confinement", "feed", "sync"],
+    &["ids", "limits", "clock", "meter", "process", "root", "confinement", "feed", "sync"],
     &["model"],
     &["queue", "engine", "store"],
     &["service"],
@@ -27,6 +27,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("wiggle::", "engine/"),
     ("axum::", "http/"),
     ("hyper::", "http/"),
+    ("prometheus_client::", "http/metrics"),
     ("rusqlite::", "store/"),
     ("sessile_guest::", "engine/imports"),
     ("landlock::", "confinement/files.rs"),

@@ -184,7 +184,8 @@ async fn run(
         patience: config.patience,
         connections_max: config.connections_max.unwrap_or(connections_max()),
     };
-    let http = tokio::spawn(http::server::serve(listener, http::router(service.clone()), settings, stop.clone()));
+    let router = http::router(service.clone(), config.metrics);
+    let http = tokio::spawn(http::server::serve(listener, router, settings, stop.clone()));
     announce(&Ready { event: "ready", url: format!("http://{address}"), dev_key: dev_key.as_deref() })?;
 
     tokio::select! {

@@ -55,6 +55,20 @@ fn r34_the_quota_is_a_table_and_variables_and_a_wrong_number_stops_the_start_wit
 }
 
 #[test]
+fn the_page_of_numbers_is_for_root_unless_it_is_opened_or_for_trying_out() {
+    let metrics = |dev, variables: &[_]| load(Flags { dev, ..Flags::default() }, variables).unwrap().0.metrics;
+    assert_eq!((metrics(false, &[]), metrics(true, &[])), (Readers::Root, Readers::Anybody));
+    assert_eq!(metrics(false, &[("SESSILE_METRICS", "anybody")]), Readers::Anybody);
+    assert_eq!(metrics(true, &[("SESSILE_METRICS", "root")]), Readers::Root);
+    check_refused(Flags::default(), &[("SESSILE_METRICS", "all")], "`SESSILE_METRICS`");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "metrics = \"anybody\"\n").unwrap();
+    let flags = Flags { config: Some(file.path().to_owned()), ..Flags::default() };
+    assert_eq!(load(flags.clone(), &[]).unwrap().0.metrics, Readers::Anybody);
+    assert_eq!(load(flags, &[("SESSILE_METRICS", "root")]).unwrap().0.metrics, Readers::Root);
+}
+
+#[test]
 fn a_variable_of_another_version_is_named_and_ignored() {
     let (_, unknown) = load(Flags::default(), &[("SESSILE_FUTURE", "1"), ("HOME", "/")]).unwrap();
     assert_eq!(unknown, ["SESSILE_FUTURE"]);

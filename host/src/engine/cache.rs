@@ -28,6 +28,7 @@ use super::imports;
 use super::state::JobState;
 use crate::ids::Digest;
 use crate::limits::MODULES_LOADED_MAX;
+use crate::meter::Count;
 use crate::model::module::ModuleKind;
 
 /// A module that is ready to run: where its compiled artefact lies.
@@ -79,6 +80,9 @@ pub(super) struct Cache {
     pooling: Shelf,
     on_demand: Shelf,
     kept: Mutex<Kept>,
+    /// Runs that found their module here, and those that loaded it.
+    pub(super) found: Count,
+    pub(super) loaded: Count,
 }
 
 #[derive(Default)]
@@ -98,7 +102,8 @@ impl Cache {
     pub(super) fn new(engines: &Engines) -> wasmtime::Result<Self> {
         let pooling = Shelf::new(&engines.pooling)?;
         let on_demand = Shelf::new(&engines.on_demand)?;
-        Ok(Self { pooling, on_demand, kept: Mutex::default() })
+        let (found, loaded) = (Count::default(), Count::default());
+        Ok(Self { pooling, on_demand, kept: Mutex::default(), found, loaded })
     }
 
     /// Where modules of any size can be loaded.
@@ -106,14 +111,16 @@ impl Cache {
         &self.on_demand
     }
 
-    /// The module, from memory or from its file.
+    /// The module for a run, from memory or from its file.
     pub(super) fn get(&self, program: &Program) -> Result<Arc<Loaded>, LoadError> {
         if let Some(loaded) = self.at_hand(program) {
+            self.found.one();
             return Ok(loaded);
         }
         // Not under the lock: another slot may load another module meanwhile. Two slots may
         // load the same one; the later replaces the earlier, and both work.
         let loaded = Arc::new(self.load(program)?);
+        self.loaded.one();
         self.kept().keep(program, loaded.clone());
         Ok(loaded)
     }
@@ -121,6 +128,11 @@ impl Cache {
     /// The module if it is in memory.
     pub(super) fn at_hand(&self, program: &Program) -> Option<Arc<Loaded>> {
         self.kept().find(program)
+    }
+
+    /// How many are in memory.
+    pub(super) fn count(&self) -> usize {
+        self.kept().modules.len()
     }
 
     /// Lets go of a module.

@@ -27,6 +27,7 @@ mod state;
 mod limiter;
 mod purse;
 mod time;
+mod figures;
 mod guard;
 mod imports;
 
@@ -39,6 +40,7 @@ pub use self::cache::Program;
 pub use self::compiler::CompileError;
 pub use self::compiler::CompileLimits;
 pub use self::compiler::CompileOrder;
+pub use self::figures::Figures;
 pub use self::live::Live;
 pub use self::module::BadModule;
 pub use self::module::Inspected;
@@ -60,12 +62,15 @@ pub use self::stdio::Stdout;
 
 use std::future::Future;
 use std::sync::Arc;
+#[cfg(not(test))]
+use std::time::Instant;
 
 use crate::ids::Digest;
 use crate::model::module::ModuleKind;
 
 use self::cache::Cache;
 use self::config::Engines;
+use self::figures::Meters;
 use self::seats::Seats;
 use self::state::House;
 use self::time::Ticker;
@@ -109,6 +114,7 @@ struct Inner {
     seats: Seats,
     cache: Arc<Cache>,
     engines: Engines,
+    meters: Meters,
     #[cfg_attr(test, expect(dead_code, reason = "unit tests compile here, without limits"))]
     compile: CompileLimits,
     _ticker: Ticker,
@@ -123,7 +129,8 @@ impl Engine {
         let ticker = Ticker::start(&engines).map_err(EngineError::Thread)?;
         let house = House { open_files_max: config.open_files_max, memory: Purse::new(config.memory_bytes_max) };
         let seats = Seats::start(config.seats, &house).map_err(EngineError::Thread)?;
-        let inner = Inner { seats, cache, engines, compile: config.compile, _ticker: ticker };
+        let meters = Meters::default();
+        let inner = Inner { seats, cache, engines, meters, compile: config.compile, _ticker: ticker };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -151,7 +158,13 @@ impl Engine {
     /// dropped, it is killed.
     #[cfg(not(test))]
     pub fn compile(&self, order: CompileOrder) -> impl Future<Output = Result<(), CompileError>> + Send + use<> {
-        compiler::compile(order, self.inner.compile, self.fingerprint().to_owned())
+        let inner = self.inner.clone();
+        async move {
+            let (begin, fingerprint) = (Instant::now(), inner.engines.fingerprint().to_owned());
+            let compiled = compiler::compile(order, inner.compile, fingerprint).await;
+            inner.meters.compiled(&compiled, begin.elapsed());
+            compiled
+        }
     }
 
     /// In unit tests it is done here, since their binary has no verb for it.
@@ -168,6 +181,12 @@ impl Engine {
     /// Lets go of a module that is deleted. Jobs that run it go on.
     pub fn forget(&self, digest: &Digest) {
         self.inner.cache.forget(digest);
+    }
+
+    /// What the engine has done, and holds now.
+    pub fn figures(&self) -> Figures {
+        let Inner { seats, cache, meters, .. } = &*self.inner;
+        meters.look(cache, seats.memory())
     }
 
     /// Runs one guest on the seat with that number, which the caller must not

@@ -64,6 +64,11 @@ impl Seats {
         Ok(Self { seats, house: house.clone() })
     }
 
+    /// What all guests hold of memory together, and the most that they may.
+    pub(super) fn memory(&self) -> (u64, u64) {
+        self.house.memory.stand()
+    }
+
     /// Runs one guest on the seat with that number, or here if it is done at once.
     pub(super) async fn run(
         &self,

@@ -31,6 +31,7 @@ use crate::clock::Clock;
 use crate::engine::CompileLimits;
 use crate::engine::Engine;
 use crate::engine::EngineConfig;
+use crate::http::Readers;
 use crate::http::content::Bytes;
 use crate::http::content::Meta;
 use crate::http::places::Places;
@@ -90,7 +91,7 @@ impl Server {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
             (service, key, listener)
         });
-        let router = router(service).layer(axum::middleware::map_response(checked));
+        let router = router(service, Readers::Anybody).layer(axum::middleware::map_response(checked));
         let (places, graceful) = (Places::new(100), GracefulShutdown::new());
         Server { runtime: Mutex::new(runtime), router, key, listener, places, graceful, _home: home }
     }

@@ -29,6 +29,7 @@ use crate::http::places::Full;
 use crate::http::places::Kind;
 use crate::http::places::Place;
 use crate::http::places::Share;
+use crate::http::places::Usage;
 use crate::http::problem::Code;
 use crate::http::problem::Problem;
 use crate::ids::TenantId;
@@ -88,6 +89,12 @@ impl Line {
     pub(super) fn share(&self, tenant: &TenantId, kind: Kind) -> Result<Share, Problem> {
         let place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(place.places().share(tenant, kind)?)
+    }
+
+    /// How all places for connections are used now.
+    pub(super) fn usage(&self) -> Usage {
+        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        place.places().usage()
     }
 
     /// Watches the connection. Call in the handler's own future.

@@ -37,12 +37,17 @@ mod run;
 mod run_form;
 mod admin;
 mod quotas;
+mod metrics;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod fuzzing;
 
+pub use self::metrics::Readers;
 pub use self::pace::Patience;
 pub use self::wire::rfc3339;
 
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::Router;
 use axum::extract::Request;
 use axum::extract::State;
@@ -69,26 +74,39 @@ use crate::model::caller::Caller;
 use crate::service::Service;
 
 use self::line::Line;
+use self::metrics::Desk;
+use self::metrics::Meters;
+use self::metrics::Route;
 use self::problem::Code;
 use self::problem::Problem;
 
-/// Every address of the server; the table of contents of the API.
-pub fn router(service: Service) -> Router {
+/// Every address of the server; the table of contents of the API. `readers` may read its
+/// page of numbers.
+pub fn router(service: Service, readers: Readers) -> Router {
     let no_query = middleware::from_fn_with_state(service.clone(), wire::no_query);
-    let v1 = asked().merge(plain().layer(no_query)).layer(middleware::from_fn(pace::keep_sending));
+    let no_query_of_anybody = middleware::from_fn(wire::no_query_of_anybody);
+    let v1 = asked().merge(plain().layer(no_query.clone())).layer(middleware::from_fn(pace::keep_sending));
     // Its body is a job's stdin, which may be silent for as long as the job runs.
     let v1 = v1.route("/v1/run/{module}", post(run::run));
     let for_anybody = Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/problems/{code}", get(problem::page))
-        .layer(middleware::from_fn(wire::no_query_of_anybody));
+        .layer(no_query_of_anybody.clone());
+    let meters: Arc<Meters> = Arc::default();
+    let numbers = Router::new().route("/metrics", get(metrics::page));
+    let numbers = match readers {
+        Readers::Root => numbers.layer(no_query),
+        Readers::Anybody => numbers.layer(no_query_of_anybody),
+    };
+    let numbers = numbers.layer(Extension(Desk { meters: meters.clone(), readers }));
     Router::new()
         .merge(v1)
         .merge(for_anybody)
+        .merge(numbers)
         .fallback(unknown_address)
         .method_not_allowed_fallback(unknown_method)
-        .layer(middleware::from_fn(around))
+        .layer(middleware::from_fn_with_state(meters, around))
         .with_state(service)
 }
 
@@ -177,9 +195,9 @@ fn unless_a_stranger(uri: &Uri, caller: Result<Caller, Problem>, problem: Proble
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
-/// What every request gets: an id, a log line, and headers that keep browsers
-/// from making anything of an answer.
-async fn around(request: Request, next: Next) -> Response {
+/// What every request gets: an id, a log line, a place in the counts, and headers
+/// that keep browsers from making anything of an answer.
+async fn around(State(meters): State<Arc<Meters>>, request: Request, next: Next) -> Response {
     let id = request_id(&request);
     let session = named_in_path(request.uri().path());
     let refusal = refused_at_the_gate(&request);
@@ -190,9 +208,11 @@ async fn around(request: Request, next: Next) -> Response {
         Some(refusal) => refusal.into_response(),
         None => next.run(request).instrument(span.clone()).await,
     };
-    let ms = started.elapsed().as_millis() as u64;
+    let (status, took) = (response.status(), started.elapsed());
+    meters.answered(Route::of(&path), &method, status, response.extensions().get().copied(), took);
+    let ms = took.as_millis() as u64;
     // `?` writes the path as a Rust string, so no byte of it can forge a line.
-    span.in_scope(|| tracing::info!(%method, ?path, status = response.status().as_u16(), ms, "answered"));
+    span.in_scope(|| tracing::info!(%method, ?path, status = status.as_u16(), ms, "answered"));
 
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {

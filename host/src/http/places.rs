@@ -59,6 +59,19 @@ struct Counts {
     large: usize,
 }
 
+/// How the places are used at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Usage {
+    /// Connections that were accepted since the start.
+    pub(super) accepted: u64,
+    /// Those that are open and have shown no valid key, and those that have.
+    pub(super) unknown: usize,
+    pub(super) known: usize,
+    /// The most that may be open.
+    pub(super) most: usize,
+    pub(super) streams: usize,
+}
+
 /// Why there is no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Full {
@@ -134,6 +147,18 @@ impl Places {
         let (number, gone) = (taken.accepted, CancellationToken::new());
         taken.unknown.insert(number, gone.clone());
         (Place { places: self.clone(), number, tenant: None }, gone)
+    }
+
+    /// How they are used now.
+    pub(super) fn usage(&self) -> Usage {
+        let (taken, Most { unknown, known, .. }) = (self.taken(), self.0.most);
+        Usage {
+            accepted: taken.accepted,
+            unknown: taken.unknown.len(),
+            known: taken.known,
+            most: unknown + known,
+            streams: taken.tenants.values().map(|counts| counts.streams).sum(),
+        }
     }
 
     /// Room for one more of the tenant's streams or large bodies.
@@ -262,7 +287,9 @@ mod tests {
         let upload = places.share(&tenant("a"), Kind::Large).unwrap();
         let mut place = places.enter().0;
         place.belongs_to(&tenant("a")).unwrap();
+        assert_eq!(places.usage(), Usage { accepted: 1, unknown: 0, known: 1, most: 16, streams: 2 });
         drop((streams, upload, place));
+        assert_eq!(places.usage(), Usage { accepted: 1, unknown: 0, known: 0, most: 16, streams: 0 });
         assert!(places.taken().tenants.is_empty());
         assert_eq!(places.taken().known, 0);
     }

@@ -126,6 +126,8 @@ impl IntoResponse for Problem {
         if self.code == Code::Unauthorized {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        // For whoever counts answers.
+        response.extensions_mut().insert(self.code);
         response
     }
 }

@@ -29,7 +29,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [Reason; 9] = [
+    pub const ALL: [Reason; 9] = [
         Reason::Exit,
         Reason::Trap,
         Reason::WallTimeout,

@@ -78,6 +78,11 @@ impl Compilers {
         self.place(&mut self.lines(), tenant)
     }
 
+    /// How many modules are compiled now, or wait for it.
+    pub fn count(&self) -> usize {
+        self.lines().values().map(|line| line.places).sum()
+    }
+
     fn place(&self, lines: &mut HashMap<TenantId, Line>, tenant: &TenantId) -> Place {
         let line = lines.entry(tenant.clone()).or_insert_with(|| Line { turn: Arc::new(Semaphore::new(1)), places: 0 });
         line.places += 1;

@@ -129,6 +129,11 @@ impl Lanes {
         self.lock().len()
     }
 
+    /// How many wait in all of them together.
+    pub fn waiting(&self) -> usize {
+        self.lock().values().map(|lane| lane.waiting.len()).sum()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<LaneKey, Lane>> {
         // A panic while the lock was held could only come from the allocator;
         // the map is whole between any two statements of ours.
@@ -244,7 +249,7 @@ mod tests {
         let turn = lanes.join(key("s")).turn().await;
         let second = lanes.join(key("s"));
         let third = lanes.join(key("s"));
-        assert_eq!(lanes.length(&key("s")), Length { busy: true, waiting: 2 });
+        assert_eq!((lanes.length(&key("s")), lanes.waiting()), (Length { busy: true, waiting: 2 }, 2));
         drop(second);
         drop(turn);
         drop(third.turn().await);

@@ -67,6 +67,18 @@ pub(super) struct Next<W> {
     pub(super) seat: Option<usize>,
 }
 
+/// How the places are used at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub slots_free: usize,
+    pub seats: usize,
+    pub seats_free: usize,
+    /// Who wait for a seat and a slot.
+    pub to_begin: usize,
+    /// Who have a seat, and wait for a slot.
+    pub to_go_on: usize,
+}
+
 /// What one who waits wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wants {
@@ -203,6 +215,18 @@ impl<W> Shares<W> {
     /// How many slots nobody has.
     pub(super) fn slots_free(&self) -> usize {
         self.slots_free
+    }
+
+    /// How the places are used now.
+    pub(super) fn usage(&self) -> Usage {
+        let lines = || self.tenants.values().flat_map(|tenant| tenant.lines.values());
+        Usage {
+            slots_free: self.slots_free,
+            seats: self.seats,
+            seats_free: self.seats_free.len(),
+            to_begin: lines().map(|line| line.to_begin.len()).sum(),
+            to_go_on: lines().map(|line| line.to_go_on.len()).sum(),
+        }
     }
 
     /// Whether nobody waits or has a seat.

@@ -25,6 +25,7 @@ use crate::queue::shares::Next;
 use crate::queue::shares::Share;
 use crate::queue::shares::Shares;
 use crate::queue::shares::Ticket;
+use crate::queue::shares::Usage;
 use crate::queue::shares::Wants;
 use crate::sync::Mutex;
 use crate::sync::MutexGuard;
@@ -97,6 +98,11 @@ impl Slots {
         let Called { right, seat } = Place::take(&self.house, line, share, Wants::ToBegin, priority).called().await;
         let seat = seat.expect("one who begins is given a seat");
         Slot { share, right: Some(right), seat }
+    }
+
+    /// How they are used now.
+    pub fn usage(&self) -> Usage {
+        self.house.lock().usage()
     }
 
     /// How many slots nobody holds.
@@ -233,7 +239,11 @@ mod tests {
         let one = slots.take(line("a"), SHARE, NORMAL).await;
         let two = slots.take(line("a"), SHARE, NORMAL).await;
         assert_ne!(one.seat(), two.seat());
-        assert_eq!(slots.free(), 0);
+        let mut third = Box::pin(slots.take(line("a"), SHARE, NORMAL));
+        assert!(third.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let usage = Usage { slots_free: 0, seats: 8, seats_free: 6, to_begin: 1, to_go_on: 0 };
+        assert_eq!((slots.free(), slots.usage()), (0, usage));
+        drop(third);
         let freed = one.seat();
         drop(one);
         assert_eq!(slots.take(line("a"), SHARE, NORMAL).await.seat(), freed);

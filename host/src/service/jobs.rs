@@ -212,6 +212,7 @@ impl Service {
                 let _ = tell.send(accepted);
                 return;
             };
+            service.inner.meters.accepted(job.delivery);
             let queued = QueuedJob { seq: new.seq, job, attempts: 0, failures: 0, created: None };
             // Before it is told: who knows of the job can wait for it, and cancel it.
             let listed = match listed {

@@ -13,13 +13,11 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::clock::Timestamp;
 use crate::engine::DiskAllowance;
 use crate::engine::RunOrder;
 use crate::engine::SessionDesk;
 use crate::engine::Stdin;
 use crate::engine::Stdout;
-use crate::ids::SessionId;
 use crate::model::job::NewJob;
 use crate::model::life::SessionLife;
 use crate::model::outcome::Outcome;
@@ -34,6 +32,7 @@ use crate::queue::lanes::Place;
 use crate::queue::lanes::Turn;
 use crate::queue::slots::Slot;
 use crate::service::Service;
+use crate::service::again::Again;
 use crate::service::desk::Desk;
 use crate::service::live::Listed;
 use crate::service::live::LiveJob;
@@ -72,42 +71,9 @@ pub(super) struct Walk {
     pub(super) ahead: Option<Place>,
 }
 
-/// An attempt has failed, which is on record, and another one follows.
-pub(super) struct Again {
-    pub(super) attempt: u32,
-    pub(super) failed: Outcome,
-    pub(super) not_before: Timestamp,
-    /// The session that the attempt made, with its place at the head of that one's lane.
-    pub(super) made: Option<(SessionId, Option<Place>)>,
-}
-
 impl Walk {
     pub(super) fn live(&self) -> &Arc<LiveJob> {
         &self.listed.job
-    }
-
-    /// Whether an attempt that fails is followed by another one.
-    pub(super) fn may_try_again(&self) -> bool {
-        self.queued.failures < self.queued.job.schedule.retries
-    }
-
-    /// What a guest's failure is for the job.
-    pub(super) fn step_of_failure(&self) -> Step {
-        if self.may_try_again() { Step::Retry } else { Step::Fail }
-    }
-
-    /// Goes back to where the next attempt begins.
-    fn go_back(&mut self, again: Again) {
-        let Again { attempt, failed, not_before, made } = again;
-        tracing::info!(job = %self.queued.job.id, attempt, reason = ?failed.reason(), "failed, and is tried again");
-        let (created, ahead) = made.unzip();
-        self.queued.attempts = attempt;
-        self.queued.failures += 1;
-        self.queued.job.schedule.not_before = Some(not_before);
-        self.queued.created = created;
-        // The new place at the head is behind the old one, if that was there.
-        self.ahead = ahead.flatten().or_else(|| self.ahead.take()).filter(|_| self.queued.created.is_some());
-        self.live().begin_anew();
     }
 }
 
@@ -171,7 +137,10 @@ impl Service {
         let ended = loop {
             match self.walk_watched(&walk, place.take(), &mut turn).await {
                 // With its turn: those behind it in the session come after its last attempt (R7).
-                Err(Halt::Again(again)) => walk.go_back(*again),
+                Err(Halt::Again(again)) => {
+                    self.inner.meters.retried();
+                    walk.go_back(*again);
+                }
                 ended => break ended,
             }
         };
@@ -182,6 +151,9 @@ impl Service {
             Err(Halt::Drained) if walk.client.is_some() => self.end_unstarted(&walk, drained()).await,
             ended => ended,
         };
+        if let Ok(outcome) = &ended {
+            self.inner.meters.ended(outcome);
+        }
         let Walk { queued, listed, client, ahead, .. } = walk;
         if client.is_none() {
             // Before anybody is told: who knows of the end finds the session free.
@@ -312,6 +284,7 @@ impl Service {
         let mut ran = self.inner.engine.run(slot.seat(), order, Box::new(Right(slot))).await;
         let draft = desk.take_back();
         self.count_cpu(&walk.queued.job.owner.tenant, ran.spent.cpu);
+        self.inner.meters.ran(&ran.spent);
         if let Some(client) = &walk.client {
             client.guest_ended(walk.live());
             ran.stdout.passed_on = client.passed_on();

@@ -297,6 +297,16 @@ impl LiveJobs {
         lock(&self.tallies).get(tenant).map(|tally| *lock(tally)).unwrap_or_default()
     }
 
+    /// How many jobs of all tenants are how far.
+    pub fn tally_of_all(&self) -> Tally {
+        let tallies: Vec<_> = lock(&self.tallies).values().cloned().collect();
+        let tallies = tallies.iter().map(|tally| *lock(tally));
+        tallies.fold(Tally::default(), |all, one| Tally {
+            queued: all.queued + one.queued,
+            running: all.running + one.running,
+        })
+    }
+
     /// Forgets a tenant that has no jobs any more.
     pub fn forget(&self, tenant: &TenantId) {
         lock(&self.tallies).remove(tenant);

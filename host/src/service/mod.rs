@@ -13,6 +13,7 @@
 pub mod journey;
 mod waiting;
 mod settle;
+mod again;
 mod shares;
 mod purses;
 pub mod jobs;
@@ -35,6 +36,7 @@ pub mod keys;
 pub mod tenants;
 mod rates;
 pub mod quotas;
+pub mod figures;
 pub mod refusal;
 #[cfg(test)]
 mod failing_disk;
@@ -65,6 +67,7 @@ use crate::service::refusal::Chain;
 use crate::store::Store;
 use crate::store::StoreError;
 
+use self::figures::Meters;
 use self::keys::KeyRing;
 use self::live::LiveJobs;
 use self::modules::Programs;
@@ -96,6 +99,7 @@ pub struct Service {
 struct Inner {
     settings: Settings,
     clock: Clock,
+    started_at: Timestamp,
     store: Store,
     engine: Engine,
     lanes: Lanes,
@@ -107,6 +111,7 @@ struct Inner {
     /// Requests and processor time of tenants.
     rates: Rates,
     purses: Purses,
+    meters: Meters,
     /// Makes the keys of sessions, which are not stored.
     key_maker: KeyMaker,
     programs: Programs,
@@ -141,6 +146,7 @@ impl Service {
         let key_maker = KeyMaker::new(store.secret());
         let inner = Inner {
             settings,
+            started_at: clock.now(),
             clock,
             store,
             engine,
@@ -152,6 +158,7 @@ impl Service {
             keys,
             rates: Rates::default(),
             purses: Purses::default(),
+            meters: Meters::default(),
             key_maker,
             programs: Programs::default(),
             door: Mutex::new(()),
@@ -164,6 +171,7 @@ impl Service {
         };
         let service = Self { inner: Arc::new(inner) };
         service.inner.store.collect_artefacts(service.inner.engine.fingerprint()).await?;
+        service.inner.meters.recovered(&recovered);
         for (tenant, version) in recovered.compiling {
             service.compile_again(tenant, version);
         }

@@ -153,12 +153,15 @@ impl Service {
     /// is written behind. Waits for room on a full disk.
     pub(super) async fn claim(&self, walk: &Walk, session_active: bool) -> Result<u32, Halt> {
         let now = self.now();
+        let NewJob { created_at, schedule, .. } = &walk.queued.job;
+        let waited = now.since(schedule.not_before.unwrap_or(*created_at).max(*created_at));
         match &walk.record {
             Record::Stored => loop {
                 match self.inner.store.claim(walk.queued.seq, session_active, now).await {
                     Err(StoreError::Full) => self.unless_stopped(walk.live(), sleep(FULL_DISK_RETRY)).await?,
                     claimed => {
                         let attempt = claimed?;
+                        self.inner.meters.waited(waited);
                         walk.live().note_claim(Claim { attempt, session_active, at: now });
                         return Ok(attempt);
                     }
@@ -167,6 +170,7 @@ impl Service {
             Record::Behind(job) => {
                 job.go_on(Stage::Started(now));
                 walk.live().begin(1);
+                self.inner.meters.waited(waited);
                 Ok(1)
             }
         }

@@ -76,6 +76,7 @@ impl Service {
         self.admit(owner, Some(self.standing(&owner.tenant)), None, None, queue)?;
         // A caller has chosen the same id.
         let listed = self.inner.live.enter(live_job(&job)).ok_or(Refusal::Internal)?;
+        self.inner.meters.accepted(job.delivery);
         let unrecorded = self.inner.unrecorded.enter(job.clone());
         let queued = QueuedJob { seq: unrecorded.seq(), job, attempts: 0, failures: 0, created: None };
         let record = Record::Behind(unrecorded);

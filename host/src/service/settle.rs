@@ -18,7 +18,7 @@ use crate::model::schedule::back_off;
 use crate::model::stage::Step;
 use crate::model::touched::Touched;
 use crate::service::Service;
-use crate::service::journey::Again;
+use crate::service::again::Again;
 use crate::service::journey::Halt;
 use crate::service::journey::Walk;
 use crate::service::live::LiveJob;

@@ -169,6 +169,15 @@ impl Copies {
         true
     }
 
+    /// What copies take in memory and on disk, as far as that is known.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        let both = [&self.first, &self.second];
+        let places = if Arc::ptr_eq(both[0], both[1]) { &both[..1] } else { &both[..] };
+        let (in_memory, on_disk): (Vec<_>, Vec<_>) = places.iter().partition(|place| place.in_memory);
+        let sum = |places: Vec<&Arc<Place>>| places.iter().map(|place| place.bytes()).sum();
+        (sum(in_memory), sum(on_disk))
+    }
+
     /// How many are open.
     #[cfg(test)]
     pub(super) fn open_count(&self) -> usize {

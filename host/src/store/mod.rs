@@ -70,6 +70,7 @@ mod hashed;
 mod inspection;
 mod check;
 mod archive;
+mod figures;
 mod backup;
 mod restore;
 #[cfg(any(fuzzing, test))]
@@ -109,6 +110,9 @@ pub use crate::store::error::Refused;
 pub use crate::store::error::StoreError;
 pub use crate::store::expiry::DuePlace;
 pub use crate::store::expiry::SessionChanges;
+pub use crate::store::figures::Disk;
+pub use crate::store::figures::Figures;
+pub use crate::store::figures::Held;
 pub use crate::store::files::Body;
 pub use crate::store::files::FileContent;
 pub use crate::store::files::FileEntry;

@@ -53,7 +53,7 @@ pub struct WorkPlace {
 /// An open place for working copies.
 pub(super) struct Place {
     dir: Arc<OwnedFd>,
-    in_memory: bool,
+    pub(super) in_memory: bool,
     pub(super) bytes_max: u64,
     /// What the copies there take together, at a guess.
     bytes: AtomicU64,
@@ -208,6 +208,11 @@ impl Place {
         let open = tree::make_dir(&*self.dir, &name)?;
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok((WorkDir { place: Arc::clone(self), name, bytes }, open))
+    }
+
+    /// What the copies there take together, at a guess.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Whether that many bytes more would be within the budget.

@@ -54,6 +54,8 @@ pub struct Recovered {
     pub compiling: Vec<(TenantId, ModuleVersion)>,
     /// How many jobs failed as `lost` just now.
     pub lost: usize,
+    /// How many were cancelled just now, since their sessions had been dropped.
+    pub cancelled: usize,
     /// How many sessions had an explicit transaction open, which is undone now.
     pub rolled_back: usize,
     /// How many sessions that were being dropped are gone now.
@@ -65,17 +67,17 @@ impl Store {
     /// opened and before anything else is asked of it.
     pub async fn recover(&self, now: Timestamp) -> Result<Recovered, StoreError> {
         let put_in_order = self.writer().enqueue(move |db| {
-            cancel_in_marked(db, now)?;
+            let cancelled = cancel_in_marked(db, now)?;
             let lost = requeue(db, now)?;
             let rolled_back = undo::roll_back_all(db)?;
-            Ok((lost, rolled_back, remove_all_marked(db)?))
+            Ok((cancelled, lost, rolled_back, remove_all_marked(db)?))
         });
-        let (lost, rolled_back, sessions_removed) = put_in_order.await?;
+        let (cancelled, lost, rolled_back, sessions_removed) = put_in_order.await?;
         let shared = self.shared();
         self.writer().enqueue(move |db| shared.collector.sweep(db)).await?;
         self.read(move |db| {
             let (queued, compiling) = (queued(db)?, compiling(db)?);
-            Ok(Recovered { queued, compiling, lost, rolled_back, sessions_removed })
+            Ok(Recovered { queued, compiling, lost, cancelled, rolled_back, sessions_removed })
         })
         .await
     }
@@ -89,8 +91,8 @@ fn remove_all_marked(db: &Connection) -> Result<usize, StoreError> {
 }
 
 /// Ends the jobs that were running in sessions which were dropped, or had made them: they
-/// were being stopped (R19).
-fn cancel_in_marked(db: &Connection, now: Timestamp) -> Result<(), StoreError> {
+/// were being stopped (R19). Says how many.
+fn cancel_in_marked(db: &Connection, now: Timestamp) -> Result<usize, StoreError> {
     let running =
         "SELECT job.seq, job.attempt FROM session CROSS JOIN job ON job.ended_at IS NULL AND job.state = 'running'
                    WHERE session.state = 'marked' AND (session.creator = job.seq OR job.session_active = 1
@@ -98,10 +100,10 @@ fn cancel_in_marked(db: &Connection, now: Timestamp) -> Result<(), StoreError> {
                            AND session.tenant = job.tenant AND session.principal = job.principal
                            AND session.id = job.session_id))";
     let running = rows::all(db, running, [], |row| Ok((JobSeq(row.get("seq")?), rows::small(row, "attempt")?)))?;
-    for (seq, attempt) in running {
-        job_ends::end(db, seq, attempt, &cut_short(Outcome::Cancelled { detail: DROPPED.to_owned() }, now))?;
+    for (seq, attempt) in &running {
+        job_ends::end(db, *seq, *attempt, &cut_short(Outcome::Cancelled { detail: DROPPED.to_owned() }, now))?;
     }
-    Ok(())
+    Ok(running.len())
 }
 
 /// How a job ends of which nothing is left.

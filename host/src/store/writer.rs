@@ -18,6 +18,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use rusqlite::Connection;
 
@@ -26,15 +27,21 @@ use crate::limits::WRITES_PER_COMMIT_MAX;
 use crate::limits::WRITES_WAITING_MAX;
 use crate::store::checkpoint::Nudge;
 use crate::store::error::StoreError;
+use crate::store::figures::Meters;
 use crate::store::line::Line;
 use crate::store::line::Patience;
 use crate::store::receipt::Receipt;
 use crate::store::receipt::Reply;
 
+/// Of the database and of its log; what SQLite takes by itself.
+const PAGE_BYTES: u64 = 4_096;
+
 /// The way into the line. Dropping it finishes what is in the line and stops.
 pub(super) struct Writer {
     line: Arc<Line<Box<dyn Unit>>>,
     poisoned: Arc<AtomicBool>,
+    log_pages: Arc<AtomicU32>,
+    meters: Arc<Meters>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -49,15 +56,37 @@ impl Writer {
             seen.store(u32::try_from(pages).unwrap_or(0), Ordering::Relaxed);
             Ok(())
         }))?;
-        let desk = Desk { db, line: Arc::clone(&line), poisoned: Arc::clone(&poisoned), log_pages, nudge };
+        let meters = Arc::new(Meters::default());
+        let desk = Desk {
+            db,
+            line: Arc::clone(&line),
+            poisoned: Arc::clone(&poisoned),
+            log_pages: Arc::clone(&log_pages),
+            meters: Arc::clone(&meters),
+            nudge,
+        };
         let thread = thread::Builder::new().name("store-writer".to_owned()).spawn(move || desk.work());
         let thread = thread.map_err(StoreError::io("start the writer"))?;
-        Ok(Writer { line, poisoned, thread: Some(thread) })
+        Ok(Writer { line, poisoned, log_pages, meters, thread: Some(thread) })
     }
 
     /// Whether the disk has failed a commit, or a sync that nobody waited for.
     pub(super) fn is_poisoned(&self) -> bool {
         self.poisoned.load(Ordering::Acquire)
+    }
+
+    pub(super) fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
+    /// How many units wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.line.len()
+    }
+
+    /// How long the log was after the last commit.
+    pub(super) fn log_bytes(&self) -> u64 {
+        u64::from(self.log_pages.load(Ordering::Relaxed)) * PAGE_BYTES
     }
 
     /// Puts a request's `work` into the line, unless the line is full.
@@ -266,6 +295,7 @@ struct Desk {
     poisoned: Arc<AtomicBool>,
     /// The length of the log after the last commit.
     log_pages: Arc<AtomicU32>,
+    meters: Arc<Meters>,
     nudge: Nudge,
 }
 
@@ -293,15 +323,25 @@ impl Desk {
         if self.poisoned.load(Ordering::Acquire) {
             return Some(Lost::Poisoned);
         }
+        let begin = Instant::now();
         let mut ran = self.transact(batch, Apart::Hoping);
         if matches!(ran, Ran::Torn) {
             ran = self.transact(batch, Apart::BySavepoints);
         }
-        match ran {
+        let lost = match ran {
             Ran::Whole => None,
             Ran::Torn => unreachable!("a savepoint takes back what a unit did"),
             Ran::Gone(lost) => Some(lost),
+        };
+        match lost {
+            None => {
+                self.meters.time.note_time(begin.elapsed());
+                self.meters.units.note(batch.len() as u64);
+            }
+            Some(Lost::Full) => self.meters.full.one(),
+            Some(Lost::Poisoned) => self.meters.failed.one(),
         }
+        lost
     }
 
     fn transact(&self, batch: &mut [Box<dyn Unit>], apart: Apart) -> Ran {

@@ -41,7 +41,7 @@ pub(super) struct Sheet {
 }
 
 impl Code {
-    pub(super) const ALL: [Code; 23] = [
+    pub(in crate::http) const ALL: [Code; 23] = [
         Code::InvalidRequest,
         Code::Unauthorized,
         Code::Forbidden,
@@ -66,6 +66,10 @@ impl Code {
         Code::Internal,
         Code::Unavailable,
     ];
+
+    pub(in crate::http) fn word(self) -> &'static str {
+        self.sheet().word
+    }
 
     pub(super) fn sheet(self) -> Sheet {
         let sheet = |word, status, title, advice| Sheet { word, status, title, advice };

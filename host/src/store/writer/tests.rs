@@ -44,6 +44,14 @@ fn numbers(db: &Connection) -> Result<Vec<i64>, StoreError> {
     crate::store::rows::all(db, "SELECT number FROM line ORDER BY rowid", [], |row| row.get("number"))
 }
 
+/// Commits that are there, that found no room, and that failed.
+fn commits(writer: &Writer) -> (u64, u64, u64) {
+    let meters = writer.meters();
+    let (units, times) = (meters.units.look(), meters.time.look());
+    assert_eq!(units.count(), times.count());
+    (units.count(), meters.full.get(), meters.failed.get())
+}
+
 #[test]
 fn units_happen_in_the_order_of_the_calls_also_if_nobody_waits() {
     let (_home, _checkpointer, writer) = writer(|_| ());
@@ -73,6 +81,8 @@ fn a_unit_that_fails_or_panics_leaves_nothing_and_spares_its_neighbours() {
     assert!(matches!(panicking.wait(), Err(StoreError::Broken(_))));
     assert!(last.wait().is_ok());
     assert_eq!(writer.enqueue(numbers).wait().unwrap(), [1, 4]);
+    // What held the writer, all four together, and the look.
+    assert_eq!((commits(&writer), writer.meters().units.look().sum), ((3, 0, 0), 6.0));
 }
 
 #[test]
@@ -146,6 +156,8 @@ fn after_a_failed_commit_nothing_is_written_any_more() {
     assert!(matches!(writer.enqueue(insert(1)).wait(), Err(StoreError::Poisoned)));
     assert!(matches!(writer.enqueue(insert(2)).wait(), Err(StoreError::Poisoned)));
     assert!(writer.is_poisoned());
+    // The second was not tried.
+    assert_eq!(commits(&writer), (0, 0, 1));
 }
 
 /// B23: no room is no reason to stop.
@@ -159,4 +171,5 @@ fn a_full_disk_is_told_and_the_store_goes_on() {
     assert!(matches!(huge.wait(), Err(StoreError::Full)));
     writer.enqueue(insert(1)).wait().unwrap();
     assert_eq!(writer.enqueue(numbers).wait().unwrap(), [1]);
+    assert_eq!(commits(&writer), (2, 1, 0));
 }
