@@ -26,6 +26,7 @@ mod names;
 mod tasks;
 pub mod sessions;
 mod contents;
+mod archives;
 mod history;
 pub mod session_keys;
 pub mod expiry;
@@ -117,6 +118,8 @@ struct Inner {
     compilers: Compilers,
     /// Files that are read out of the store at once.
     reads: Semaphore,
+    /// Archives that are packed or unpacked.
+    archives: Arc<Semaphore>,
     /// Uploads are held in memory while they are looked at.
     uploads: Semaphore,
     /// The walks of jobs and other work that outlives its request.
@@ -156,6 +159,7 @@ impl Service {
             door: Mutex::new(()),
             compilers: Compilers::default(),
             reads: Semaphore::new(limits::FILE_READS_MAX),
+            archives: Arc::new(Semaphore::new(limits::ARCHIVES_MAX)),
             uploads: Semaphore::new(limits::UPLOADS_MAX),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
