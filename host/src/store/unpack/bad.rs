@@ -100,7 +100,9 @@ impl Unfit {
             Unfit::Store(error) => return error,
             Unfit::Io(error) => error,
         };
+        // What tar says after that is bytes from where no entry is.
         let why = error.to_string();
+        let why = why.split([':', '`']).next().unwrap_or_default().to_owned();
         match error.into_inner().map(|cause| cause.downcast::<Fault>()) {
             Some(Ok(fault)) => match *fault {
                 Fault::Disk(error) => StoreError::io("read an upload")(error),
