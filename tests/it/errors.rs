@@ -113,9 +113,6 @@ async fn what_this_version_has_not_is_refused_by_name() {
     ];
     let cases: Vec<Case<'_>> = cases.into_iter().map(|((m, p, b, s, c), words)| (m, p, b, s, c, words)).collect();
     check(&server, &cases).await;
-    let session = server.new_session().await;
-    let answer = server.send(server.request(Method::GET, &session.path("/archive"))).await;
-    let _ = answer.refused(404, "not-found");
 }
 
 #[tokio::test]

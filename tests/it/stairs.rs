@@ -28,6 +28,8 @@ const OWNERS: &[(&str, &str)] = &[
     ("axum::", "http/"),
     ("hyper::", "http/"),
     ("rusqlite::", "store/"),
+    ("tar::", "store/"),
+    ("flate2::", "store/"),
     ("sessile_guest::", "engine/imports"),
     ("landlock::", "confinement/files.rs"),
     ("seccompiler::", "confinement/calls.rs"),

@@ -112,25 +112,28 @@ fn text(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
+/// A name and a value.
+type Record<'a> = (&'a [u8], &'a [u8]);
+
 /// Lines `length name=value`, where the length is that of the line.
-fn records(mut bytes: &[u8]) -> Result<Vec<(&[u8], &[u8])>, BadArchive> {
+fn records(mut bytes: &[u8]) -> Result<Vec<Record<'_>>, BadArchive> {
     let mut found = Vec::new();
     while !bytes.is_empty() {
-        let record = record(bytes).ok_or(NO_EXTRA)?;
-        found.push((record.0, record.1));
-        bytes = record.2;
+        let (record, rest) = record(bytes).ok_or(NO_EXTRA)?;
+        found.push(record);
+        bytes = rest;
     }
     Ok(found)
 }
 
-/// The first name and value, and what follows.
-fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+/// The first of them, and what follows.
+fn record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let space = bytes.iter().position(|byte| *byte == b' ')?;
     let length: usize = std::str::from_utf8(&bytes[..space]).ok()?.parse().ok()?;
     let (line, rest) = bytes.split_at_checked(length)?;
     let line = line.get(space + 1..)?.strip_suffix(b"\n")?;
     let equals = line.iter().position(|byte| *byte == b'=')?;
-    Some((&line[..equals], &line[equals + 1..], rest))
+    Some(((&line[..equals], &line[equals + 1..]), rest))
 }
 
 /// Seconds with any number of digits behind the point.
