@@ -49,8 +49,6 @@ pub const JSON_DEPTH_MAX: usize = 64;
 /// A file written over HTTP, streamed through a spool file on disk.
 pub const FILE_BYTES_MAX: u64 = 1 << 30;
 
-/// Archives of sessions that are packed or unpacked at once: each holds a thread, and computes if it is compressed.
-pub const ARCHIVES_MAX: usize = 4;
 /// What one entry of an archive may take beside the bytes of a file, on the average: its own header, one with a path and
 /// a target that are long, and what fills up the last block of each.
 pub const ARCHIVE_ENTRY_BYTES: u64 = 8 << 10;

@@ -1,11 +1,10 @@
 //! A session's whole directory as an archive, as a caller sees it.
 //!
 //! Promise: putting one has the turn of the session's lane, like a job (R10), and
-//! takes it when the archive is whole and sound; fetching one takes no turn. Only so
-//! many are packed or unpacked at once, also for clients that have gone meanwhile.
+//! takes it when the archive is whole and sound; fetching one takes no turn. Of one
+//! tenant one is packed or unpacked at a time, also for clients that have gone meanwhile.
 
-use std::sync::Arc;
-
+use crate::ids::TenantId;
 use crate::model::session::Session;
 use crate::model::session::SessionLimits;
 use crate::service::Service;
@@ -41,7 +40,7 @@ impl Service {
     /// The archive.
     pub async fn archive(&self, session: &Session, commit: Option<u64>, coding: Coding) -> Result<Packed, Refusal> {
         let (service, key) = (self.clone(), session.key);
-        self.with_room(async move { service.inner.store.archive(key, commit, coding).await }).await
+        self.in_turn(&session.owner.tenant, async move { service.inner.store.archive(key, commit, coding).await }).await
     }
 
     /// What the archive of a session may take that is put: what the session may hold.
@@ -64,22 +63,26 @@ impl Service {
         only_if: Precondition,
     ) -> Result<Replaced, Refusal> {
         let (service, most) = (self.clone(), most(&visit.session));
-        let unpacked = self.with_room(async move { service.inner.store.unpack(archive, coding, most).await }).await?;
+        let tenant = &visit.session.owner.tenant;
+        let unpacking = async move { service.inner.store.unpack(archive, coding, most).await };
+        let unpacked = self.in_turn(tenant, unpacking).await?;
         let access = visit.access;
         let commit =
             move |service: &Service| service.inner.store.replace_files(access, unpacked, only_if, service.now());
         self.write(&visit.session, commit).await
     }
 
-    /// Does the work when there is room for it, which it keeps to its end.
-    async fn with_room<T: Send + 'static>(
+    /// Does the work in the tenant's turn, which it has to its end. Whoever goes away
+    /// before the turn has come leaves the line.
+    async fn in_turn<T: Send + 'static>(
         &self,
+        tenant: &TenantId,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let room = Arc::clone(&self.inner.archives).acquire_owned().await.map_err(|_| Refusal::Internal)?;
+        let turn = self.inner.packers.enter_anyway(tenant).into_turn().await;
         let done = self.start_task(async move {
             let done = work.await;
-            drop(room);
+            drop(turn);
             done
         });
         Ok(done.await.map_err(|_| Refusal::Internal)??)

@@ -82,10 +82,6 @@ impl Spool {
         &self.content
     }
 
-    pub(super) fn held(&self) -> &Held {
-        &self.held
-    }
-
     pub(super) fn into_held(self) -> Held {
         self.held
     }

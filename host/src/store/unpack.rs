@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::io::Read;
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use flate2::read::MultiGzDecoder;
 use tar::Archive;
@@ -98,19 +99,24 @@ impl Store {
     /// `SessionBytes` and `SessionFiles` of [`Refused`].
     pub async fn unpack(&self, archive: Spool, coding: Coding, most: SessionLimits) -> Result<Unpacked, StoreError> {
         let tmp = self.shared().layout.tmp();
-        block(move || match coding {
-            Coding::Identity => {
-                let members = read(Upload(archive.held().reader()), None, most)
-                    .map_err(|error| if is_gzip(&archive) { BadArchive::Gzip.into() } else { error })?;
-                Ok(Unpacked { members, contents: archive.into_held() })
-            }
-            Coding::Gzip => {
-                let mut contents = Held::new(tmp, SPOOL_MEMORY_BYTES);
-                let members = read(MultiGzDecoder::new(Upload(archive.held().reader())), Some(&mut contents), most)?;
-                Ok(Unpacked { members, contents })
-            }
-        })
-        .await
+        block(move || unpack(archive.into_held(), coding, most, tmp)).await
+    }
+}
+
+/// The same, with a directory for what is not small.
+pub(super) fn unpack(archive: Held, coding: Coding, most: SessionLimits, tmp: PathBuf) -> Result<Unpacked, StoreError> {
+    let bytes = Upload(archive.reader());
+    match coding {
+        Coding::Identity => {
+            let members = read(bytes, None, most)
+                .map_err(|error| if is_gzip(&archive) { BadArchive::Gzip.into() } else { error })?;
+            Ok(Unpacked { members, contents: archive })
+        }
+        Coding::Gzip => {
+            let mut contents = Held::new(tmp, SPOOL_MEMORY_BYTES);
+            let members = read(MultiGzDecoder::new(bytes), Some(&mut contents), most)?;
+            Ok(Unpacked { members, contents })
+        }
     }
 }
 
@@ -120,8 +126,8 @@ impl From<BadArchive> for StoreError {
     }
 }
 
-fn is_gzip(archive: &Spool) -> bool {
-    archive.beginning().is_ok_and(|bytes| bytes.starts_with(&[0x1f, 0x8b]))
+fn is_gzip(archive: &Held) -> bool {
+    archive.part(0, 2).is_ok_and(|bytes| *bytes == [0x1f, 0x8b])
 }
 
 /// Reads all of a tar. The bytes of files go to `keep`; without that they stay where
