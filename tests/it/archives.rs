@@ -231,7 +231,7 @@ async fn an_etag_guards_a_put() {
 }
 
 #[tokio::test]
-async fn a_bad_archive_names_the_entry_and_changes_nothing() {
+async fn b15_a_bad_archive_names_the_entry_and_changes_nothing() {
     let server = TestServer::start().await;
     let session = server.new_session().with_file("old", "1").await;
     let before = (session.snapshot().await, session.show().await["commit"].clone());
