@@ -36,6 +36,13 @@ impl Timestamp {
     }
 }
 
+impl From<Timestamp> for SystemTime {
+    fn from(moment: Timestamp) -> Self {
+        let micros = Duration::from_micros(moment.micros().unsigned_abs());
+        if moment.micros() < 0 { UNIX_EPOCH - micros } else { UNIX_EPOCH + micros }
+    }
+}
+
 impl From<SystemTime> for Timestamp {
     /// To the microsecond; times beyond what fits are the nearest that does.
     fn from(time: SystemTime) -> Self {

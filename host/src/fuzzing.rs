@@ -10,6 +10,7 @@
 pub use crate::engine::fuzzing::imports;
 pub use crate::engine::fuzzing::paths;
 pub use crate::http::fuzzing::headers;
+pub use crate::store::fuzzing::archive;
 pub use crate::store::fuzzing::backup;
 pub use crate::store::fuzzing::store;
 

@@ -49,6 +49,14 @@ pub const JSON_DEPTH_MAX: usize = 64;
 /// A file written over HTTP, streamed through a spool file on disk.
 pub const FILE_BYTES_MAX: u64 = 1 << 30;
 
+/// What one entry of an archive may take beside the bytes of a file, on the average: its own header, one with a path and
+/// a target that are long, and what fills up the last block of each.
+pub const ARCHIVE_ENTRY_BYTES: u64 = 8 << 10;
+/// One header that says more about the next entry: real ones hold names, times and what we do not keep.
+pub const ARCHIVE_EXTRA_BYTES_MAX: u64 = 64 << 10;
+/// What may follow the last entry: zeros up to a whole record, which is 10 KiB unless asked for otherwise.
+pub const ARCHIVE_END_BYTES_MAX: u64 = 1 << 20;
+
 /// Parameters: a name is an identifier or a path-like word.
 pub const PARAM_NAME_BYTES_MAX: usize = 256;
 /// Parameters: larger things belong in a file.

@@ -53,6 +53,7 @@ mod sessions;
 mod params;
 mod fairness;
 mod files;
+mod archives;
 mod jobs;
 mod ownership;
 mod session_keys;

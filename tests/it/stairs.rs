@@ -29,6 +29,8 @@ const OWNERS: &[(&str, &str)] = &[
     ("hyper::", "http/"),
     ("prometheus_client::", "http/metrics"),
     ("rusqlite::", "store/"),
+    ("tar::", "store/"),
+    ("flate2::", "store/"),
     ("sessile_guest::", "engine/imports"),
     ("landlock::", "confinement/files.rs"),
     ("seccompiler::", "confinement/calls.rs"),

@@ -13,7 +13,7 @@ use crate::run;
 pub(crate) const MINUTES: u32 = 10;
 
 /// `host/src/fuzzing.rs` has a function for each.
-const TARGETS: [&str; 5] = ["imports", "paths", "backup", "store", "headers"];
+const TARGETS: [&str; 6] = ["imports", "paths", "backup", "archive", "store", "headers"];
 
 /// An input that takes longer hangs.
 const SECONDS_MAX: u32 = 60;

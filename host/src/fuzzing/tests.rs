@@ -89,6 +89,11 @@ fn no_backup_is_restored_that_is_not_sound() {
 }
 
 #[test]
+fn no_archive_is_more_than_a_session_may_hold() {
+    check("archive", super::archive);
+}
+
+#[test]
 fn no_damage_on_disk_makes_a_store_panic() {
     check("store", super::store);
 }

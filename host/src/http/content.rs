@@ -68,22 +68,10 @@ pub(super) fn holding(share: Option<Share>, response: Response) -> Response {
 /// Answers a `GET` or `HEAD` with the bytes, a part of them, or the news that
 /// the client has them already.
 pub(super) fn answer(request: &HeaderMap, meta: Meta, bytes: Bytes) -> Result<Response, Problem> {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    if let Some(etag) = &meta.etag {
-        let quoted = HeaderValue::from_str(&format!("\"{etag}\""));
-        headers.insert(header::ETAG, quoted.map_err(|_| Problem::new(Code::Internal, "the entity tag is no header"))?);
+    if let Some(settled) = settled(request, &meta)? {
+        return Ok(settled);
     }
-    if let Some(date) = meta.modified_at.and_then(http_date) {
-        headers.insert(header::LAST_MODIFIED, date);
-    }
-    let condition = precondition(request)?;
-    if condition.if_match.is_some_and(|tags| !holds(&tags, meta.etag.as_deref())) {
-        return Err(Problem::new(Code::PreconditionFailed, "the content is not the one that `If-Match` names"));
-    }
-    if condition.if_none_match.is_some_and(|tags| holds(&tags, meta.etag.as_deref())) {
-        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
-    }
+    let mut headers = described(&meta)?;
     headers.insert(header::CONTENT_TYPE, meta.kind.clone());
     let (status, part) = match wanted_part(request, &meta)? {
         None => (StatusCode::OK, 0..meta.size),
@@ -101,6 +89,37 @@ pub(super) fn answer(request: &HeaderMap, meta: Meta, bytes: Bytes) -> Result<Re
     };
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
     Ok((status, headers, body(bytes, part)?).into_response())
+}
+
+/// The answer that needs no bytes, if there is one.
+pub(super) fn settled(request: &HeaderMap, meta: &Meta) -> Result<Option<Response>, Problem> {
+    let condition = precondition(request)?;
+    if condition.if_match.is_some_and(|tags| !holds(&tags, meta.etag.as_deref())) {
+        return Err(Problem::new(Code::PreconditionFailed, "the content is not the one that `If-Match` names"));
+    }
+    if condition.if_none_match.is_some_and(|tags| holds(&tags, meta.etag.as_deref())) {
+        return Ok(Some((StatusCode::NOT_MODIFIED, described(meta)?).into_response()));
+    }
+    Ok(None)
+}
+
+/// What is said of bytes that may not be sent.
+fn described(meta: &Meta) -> Result<HeaderMap, Problem> {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Some(etag) = &meta.etag {
+        headers.insert(header::ETAG, quoted(etag)?);
+    }
+    if let Some(date) = meta.modified_at.and_then(http_date) {
+        headers.insert(header::LAST_MODIFIED, date);
+    }
+    Ok(headers)
+}
+
+/// An entity tag as a header.
+pub(super) fn quoted(etag: &str) -> Result<HeaderValue, Problem> {
+    let quoted = HeaderValue::from_str(&format!("\"{etag}\""));
+    quoted.map_err(|_| Problem::new(Code::Internal, "the entity tag is no header"))
 }
 
 fn body(bytes: Bytes, part: Range<u64>) -> Result<Body, Problem> {

@@ -26,6 +26,7 @@ mod session_view;
 mod session_keys;
 mod params;
 mod files;
+mod archive;
 mod history;
 mod content;
 mod jobs;
@@ -121,6 +122,7 @@ fn asked() -> Router<Service> {
         .route("/v1/sessions/{id}/params/{name}", get(params::show))
         .route("/v1/sessions/{id}/files", get(files::list))
         .route("/v1/sessions/{id}/files/{*path}", get(files::read).delete(files::delete))
+        .route("/v1/sessions/{id}/archive", get(archive::read))
         .route("/v1/sessions/{id}/commits", get(history::list))
         .route("/v1/jobs", get(jobs::list))
         .route("/v1/jobs/{id}/stdout", get(output::stdout))
@@ -140,6 +142,7 @@ fn plain() -> Router<Service> {
         .route("/v1/sessions/{id}/params", patch(params::merge))
         .route("/v1/sessions/{id}/params/{name}", put(params::set).delete(params::remove))
         .route("/v1/sessions/{id}/files/{*path}", put(files::write))
+        .route("/v1/sessions/{id}/archive", put(archive::write))
         .route("/v1/sessions/{id}/commits/{number}", get(history::show))
         .route("/v1/sessions/{id}/commits/{number}/files/{*path}", get(history::file))
         .route("/v1/sessions/{id}/revert", post(history::revert))

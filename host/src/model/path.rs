@@ -70,6 +70,25 @@ impl SessionPath {
         self.0.match_indices('/').map(|(at, _)| Self(self.0[..at].to_owned()))
     }
 
+    /// Whether a link here with that target stays in the session as it stands now.
+    /// It may come to point outside when it is moved; nothing of ours follows
+    /// links, and for guests WASI stops at the session's edge.
+    pub fn leads_inside(&self, target: &str) -> bool {
+        let mut depth = self.ancestors().count();
+        if target.is_empty() || target.starts_with('/') {
+            return false;
+        }
+        for component in target.split('/') {
+            match component {
+                "" | "." => {}
+                ".." if depth == 0 => return false,
+                ".." => depth -= 1,
+                _ => depth += 1,
+            }
+        }
+        true
+    }
+
     /// Whether this is `other` or lies beneath it.
     pub fn is_within(&self, other: &SessionPath) -> bool {
         self.0.strip_prefix(&other.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -109,6 +128,17 @@ mod tests {
         check("a\0b", None);
         check(&"x".repeat(256), None);
         check(&"x/".repeat(65), None);
+    }
+
+    #[test]
+    fn b14_a_link_out_of_the_session_is_seen_as_such() {
+        let at = |text| SessionPath::parse(text).unwrap();
+        assert!(at("a/b/link").leads_inside("../../x"));
+        assert!(!at("a/b/link").leads_inside("../../../x"));
+        assert!(!at("link").leads_inside("/etc/passwd"));
+        assert!(!at("link").leads_inside("x/../../y"));
+        assert!(at("link").leads_inside("x/.././/y"));
+        assert!(!at("link").leads_inside(""));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
+use crate::limits::ARCHIVE_END_BYTES_MAX;
+use crate::limits::ARCHIVE_ENTRY_BYTES;
 use crate::limits::SESSION_BYTES_MAX;
 use crate::limits::SESSION_FILES_MAX;
 use crate::model::caller::Owner;
@@ -87,6 +89,17 @@ impl Default for SessionLimits {
 }
 
 impl SessionLimits {
+    /// These, or what a session holds already if that is more.
+    pub fn at_least(self, holds: Usage) -> Self {
+        Self { bytes: self.bytes.max(holds.bytes), files: self.files.max(holds.files) }
+    }
+
+    /// What the archive of a session within these may take.
+    pub fn archive_bytes(self) -> u64 {
+        let entries = self.files.saturating_mul(ARCHIVE_ENTRY_BYTES).saturating_add(ARCHIVE_END_BYTES_MAX);
+        self.bytes.saturating_add(entries)
+    }
+
     /// As much as a session may ask for under a quota.
     pub fn most(quota: &Quota) -> Self {
         Self { bytes: quota.session_bytes, files: quota.session_files }

@@ -6,6 +6,9 @@
 //! no more than there are processors; a tenant's turns are given in the order
 //! in which they were asked for.
 //!
+//! Another line of this kind is that of archives which are packed or unpacked: they
+//! take time, too, and no tenant's may keep others' waiting.
+//!
 //! Not here: what a compilation may take (`engine`).
 
 use std::collections::HashMap;
@@ -48,11 +51,11 @@ pub struct Place {
 
 /// The right to compile one module; dropping it lets the next one compile.
 #[must_use = "whoever drops it compiles without a right to"]
-pub struct Turn<'p> {
-    /// Kept until then, so that the line is still there for whoever comes next.
-    _place: &'p Place,
+pub struct Turn<P> {
     _of_tenant: OwnedSemaphorePermit,
     _of_all: OwnedSemaphorePermit,
+    /// Kept until then, so that the line is still there for whoever comes next.
+    _place: P,
 }
 
 impl Default for Compilers {
@@ -99,10 +102,21 @@ impl Place {
     /// Waits until the tenant's earlier modules are compiled, and then until
     /// there is a processor for it: in this order, so that nobody who waits for
     /// their own keeps a processor from others.
-    pub async fn turn(&self) -> Turn<'_> {
+    pub async fn turn(&self) -> Turn<&Place> {
+        let (of_tenant, of_all) = self.permits().await;
+        Turn { _of_tenant: of_tenant, _of_all: of_all, _place: self }
+    }
+
+    /// The same for work that may outlive who asked for it.
+    pub async fn into_turn(self) -> Turn<Place> {
+        let (of_tenant, of_all) = self.permits().await;
+        Turn { _of_tenant: of_tenant, _of_all: of_all, _place: self }
+    }
+
+    async fn permits(&self) -> (OwnedSemaphorePermit, OwnedSemaphorePermit) {
         let of_tenant = Arc::clone(&self.turn).acquire_owned().await.expect("the semaphore is never closed");
         let of_all = Arc::clone(&self.compilers.all).acquire_owned().await.expect("the semaphore is never closed");
-        Turn { _place: self, _of_tenant: of_tenant, _of_all: of_all }
+        (of_tenant, of_all)
     }
 }
 

@@ -28,6 +28,7 @@ mod names;
 mod tasks;
 pub mod sessions;
 mod contents;
+mod archives;
 mod history;
 pub mod session_keys;
 pub mod expiry;
@@ -123,6 +124,9 @@ struct Inner {
     compilers: Compilers,
     /// Files that are read out of the store at once.
     reads: Semaphore,
+    /// Archives that are packed or unpacked: one of each tenant, and of all as many as
+    /// there are processors.
+    packers: Compilers,
     /// Uploads are held in memory while they are looked at.
     uploads: Semaphore,
     /// The walks of jobs and other work that outlives its request.
@@ -164,6 +168,7 @@ impl Service {
             door: Mutex::new(()),
             compilers: Compilers::default(),
             reads: Semaphore::new(limits::FILE_READS_MAX),
+            packers: Compilers::default(),
             uploads: Semaphore::new(limits::UPLOADS_MAX),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),

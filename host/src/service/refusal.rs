@@ -138,12 +138,12 @@ impl From<Refused> for Refusal {
             Refused::NoCommit { .. } => Refusal::NoCommit(sentence),
             Refused::SessionGone => Refusal::SessionGone,
             Refused::SessionKey => Refusal::SessionKey,
-            Refused::Precondition(_) => Refusal::Precondition(sentence),
+            Refused::Precondition(_) | Refused::ArchivePrecondition => Refusal::Precondition(sentence),
             Refused::SessionBytes { .. } | Refused::SessionFiles { .. } => Refusal::SessionFull(sentence),
             Refused::OverQuota(over) => Refusal::OverQuota(over),
-            Refused::FileTooLarge { limit } => Refusal::TooLarge { limit_bytes: limit },
+            Refused::TooLarge { limit } => Refusal::TooLarge { limit_bytes: limit },
             Refused::Param(bad) if bad.is_quota() => Refusal::Quota(sentence),
-            Refused::Param(_) | Refused::Path(_) | Refused::Cursor => Refusal::Invalid(sentence),
+            Refused::Param(_) | Refused::Path(_) | Refused::Cursor | Refused::Archive(_) => Refusal::Invalid(sentence),
         }
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! Not here: writing them ([`edit`](super::edit)).
 
+use std::collections::HashMap;
 use std::io;
 use std::io::Read as _;
 use std::io::Write;
@@ -84,6 +85,17 @@ pub(super) fn count(size: u64) -> u64 {
 pub(super) fn hashes(db: &Connection, session: SessionKey, file: FileNumber) -> Result<Vec<Hash>, StoreError> {
     let list = "SELECT hash FROM chunk WHERE session = ?1 AND file = ?2 AND until = 0 ORDER BY idx";
     rows::all(db, list, params![session.0, file], |row| rows::hash(row, "hash"))
+}
+
+/// The same of all files of a session.
+pub(super) fn all_hashes(db: &Connection, session: SessionKey) -> Result<HashMap<FileNumber, Vec<Hash>>, StoreError> {
+    let list = "SELECT file, hash FROM chunk WHERE session = ?1 AND until = 0 ORDER BY file, idx";
+    let mut found: HashMap<FileNumber, Vec<Hash>> = HashMap::new();
+    rows::each(db, list, [session.0], |row| {
+        found.entry(row.get("file")?).or_default().push(rows::hash(row, "hash")?);
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 /// The hash of one of them, if the file is that long.

@@ -13,6 +13,7 @@ use crate::model::params::BadParam;
 use crate::model::path::BadPath;
 use crate::model::path::SessionPath;
 use crate::model::quota::OverQuota;
+use crate::store::unpack::BadArchive;
 
 /// Why the store did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -101,8 +102,13 @@ pub enum Refused {
     SessionFiles { files: u64, limit: u64 },
     #[error(transparent)]
     OverQuota(#[from] OverQuota),
-    #[error("the file has more than {limit} bytes, the most that one may have")]
-    FileTooLarge { limit: u64 },
+    #[error("the body has more than {limit} bytes, the most that is taken here")]
+    TooLarge { limit: u64 },
+    /// `If-Match` or `If-None-Match` of a session's archive does not hold.
+    #[error("the session is not in the state that the request expected; fetch its archive again")]
+    ArchivePrecondition,
+    #[error("the archive cannot be taken, and nothing was changed: {0}")]
+    Archive(#[from] BadArchive),
     #[error(transparent)]
     Param(#[from] BadParam),
     #[error(transparent)]

@@ -5,10 +5,12 @@
 //!
 //! Not here: the damage itself and what must hold after it ([`backup`], [`store`]).
 
+mod archive;
 mod backup;
 mod damage;
 mod open;
 
+pub use self::archive::archive;
 pub use self::backup::backup;
 pub use self::open::store;
 

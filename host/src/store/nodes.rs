@@ -137,6 +137,12 @@ pub(super) fn all(db: &Connection, session: SessionKey) -> Result<Vec<Node>, Sto
     rows::all(db, "SELECT * FROM node WHERE session = ?1 AND until = 0 ORDER BY path", [session.0], node)
 }
 
+/// All nodes of a view, in the same order.
+pub(super) fn all_in(db: &Connection, session: SessionKey, view: View) -> Result<Vec<Node>, StoreError> {
+    let list = "SELECT * FROM node WHERE session = ?1 AND +since <= ?2 AND (until = 0 OR until > ?2) ORDER BY path";
+    rows::all(db, list, params![session.0, view.bound()], node)
+}
+
 /// The node at a path and all beneath it at the tip, each directory before what
 /// it holds.
 pub(super) fn within(db: &Connection, session: SessionKey, path: &SessionPath) -> Result<Vec<Node>, StoreError> {

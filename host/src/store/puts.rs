@@ -241,13 +241,16 @@ pub(super) fn must_fit(limits: SessionLimits, before: Usage, after: Usage) -> Re
 
 impl Precondition {
     fn check(&self, path: &SessionPath, old: Option<&Node>) -> Result<(), Refused> {
-        let matches = |tags: &Tags| match (tags, old) {
-            (_, None) => false,
-            (Tags::Any, Some(_)) => true,
-            (Tags::Of(tags), Some(old)) => tags.contains(&old.etag()),
+        let tag = old.map(Node::etag);
+        if self.holds(old.is_some(), tag.as_slice()) { Ok(()) } else { Err(Refused::Precondition(path.clone())) }
+    }
+
+    /// Whether it holds of something that is there or not, and goes by these tags.
+    pub(super) fn holds(&self, is_there: bool, known: &[String]) -> bool {
+        let matches = |tags: &Tags| match tags {
+            Tags::Any => is_there,
+            Tags::Of(tags) => tags.iter().any(|tag| known.contains(tag)),
         };
-        let wanted = self.if_match.as_ref().is_none_or(matches);
-        let unwanted = self.if_none_match.as_ref().is_some_and(matches);
-        if wanted && !unwanted { Ok(()) } else { Err(Refused::Precondition(path.clone())) }
+        self.if_match.as_ref().is_none_or(matches) && !self.if_none_match.as_ref().is_some_and(matches)
     }
 }

@@ -1,13 +1,10 @@
-//! The spool: a file's content on its way in, until it is whole.
+//! The spool: a body on its way in, until it is whole.
 //!
 //! Promise: a slow or broken upload never takes a turn or the writer; they see
 //! only content that is complete. Memory is bounded, and so is the size.
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
 
 use crate::limits::CHUNK_BYTES;
 use crate::limits::FILE_BYTES_MAX;
@@ -17,63 +14,44 @@ use crate::store::chunks::Content;
 use crate::store::chunks::Hasher;
 use crate::store::error::Refused;
 use crate::store::error::StoreError;
-use crate::store::layout;
+use crate::store::held::Held;
 
-/// A file's content, whole.
+/// A file's content, or an archive, whole.
 pub struct Spool {
     content: Content,
     held: Held,
 }
 
-/// Takes a file's content as it comes: in memory while it is small, beyond that
-/// in a file without a name, which is gone when this is dropped.
+/// Takes it as it comes: in memory while it is small, beyond that in a file without
+/// a name, which is gone when this is dropped.
 pub struct SpoolWriter {
-    tmp: PathBuf,
     hasher: Hasher,
-    written: u64,
+    bytes_max: u64,
     held: Held,
-}
-
-enum Held {
-    Memory(Vec<u8>),
-    File(File),
 }
 
 impl Store {
     /// A place for a file's content on its way in.
     pub fn spool(&self) -> SpoolWriter {
-        let tmp = self.inner.shared.layout.tmp();
-        SpoolWriter { tmp, hasher: Hasher::default(), written: 0, held: Held::Memory(Vec::new()) }
+        self.spool_up_to(FILE_BYTES_MAX)
+    }
+
+    /// The same for something else.
+    pub fn spool_up_to(&self, bytes_max: u64) -> SpoolWriter {
+        let held = Held::new(self.inner.shared.layout.tmp(), SPOOL_MEMORY_BYTES);
+        SpoolWriter { hasher: Hasher::default(), bytes_max, held }
     }
 }
 
 impl SpoolWriter {
     /// Adds bytes. Blocks no longer than a write to the page cache does. Refused
-    /// as [`Refused::FileTooLarge`].
+    /// as [`Refused::TooLarge`].
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.written += bytes.len() as u64;
-        if self.written > FILE_BYTES_MAX {
-            return Err(Refused::FileTooLarge { limit: FILE_BYTES_MAX }.into());
+        if self.held.length() + bytes.len() as u64 > self.bytes_max {
+            return Err(Refused::TooLarge { limit: self.bytes_max }.into());
         }
         self.hasher.update(bytes);
-        let keep = StoreError::io("keep an upload in a temporary file");
-        match &mut self.held {
-            Held::File(file) => file.write_all(bytes).map_err(keep),
-            Held::Memory(held) if held.len() + bytes.len() <= SPOOL_MEMORY_BYTES => {
-                held.extend_from_slice(bytes);
-                Ok(())
-            }
-            Held::Memory(held) => {
-                let spill = |held: &[u8]| {
-                    let mut file = layout::nameless_file(&self.tmp)?;
-                    file.write_all(held)?;
-                    file.write_all(bytes)?;
-                    Ok(file)
-                };
-                self.held = Held::File(spill(held).map_err(keep)?);
-                Ok(())
-            }
-        }
+        self.held.write_all(bytes).map_err(StoreError::io("keep an upload in a temporary file"))
     }
 
     /// The content is whole.
@@ -90,14 +68,9 @@ impl Spool {
 
     /// All of it, in memory. Blocks.
     pub fn whole(self) -> Result<Vec<u8>, StoreError> {
-        match self.held {
-            Held::Memory(bytes) => Ok(bytes),
-            Held::File(file) => {
-                let mut bytes = vec![0; usize::try_from(self.content.size).unwrap_or(usize::MAX)];
-                file.read_exact_at(&mut bytes, 0).map_err(StoreError::io("read an upload"))?;
-                Ok(bytes)
-            }
-        }
+        let length = usize::try_from(self.content.size).unwrap_or(usize::MAX);
+        let whole = self.held.part(0, length).map_err(StoreError::io("read an upload"))?;
+        Ok(whole.into_owned())
     }
 
     /// The first piece of it, by which one can tell what it is. Blocks.
@@ -109,21 +82,15 @@ impl Spool {
         &self.content
     }
 
+    pub(super) fn into_held(self) -> Held {
+        self.held
+    }
+
     /// The piece with that index.
     pub(super) fn piece(&self, index: usize) -> Result<Cow<'_, [u8]>, StoreError> {
-        let from = index * CHUNK_BYTES;
-        match &self.held {
-            Held::Memory(bytes) => {
-                let to = bytes.len().min(from + CHUNK_BYTES);
-                Ok(Cow::Borrowed(bytes.get(from..to).unwrap_or_default()))
-            }
-            Held::File(file) => {
-                let from = from as u64;
-                let length = self.content.size.saturating_sub(from).min(CHUNK_BYTES as u64);
-                let mut piece = vec![0; usize::try_from(length).unwrap_or(0)];
-                file.read_exact_at(&mut piece, from).map_err(StoreError::io("read an upload"))?;
-                Ok(Cow::Owned(piece))
-            }
-        }
+        let from = (index * CHUNK_BYTES) as u64;
+        let length = self.content.size.saturating_sub(from).min(CHUNK_BYTES as u64);
+        let piece = self.held.part(from, usize::try_from(length).unwrap_or(0));
+        piece.map_err(StoreError::io("read an upload"))
     }
 }

@@ -51,7 +51,7 @@ pub fn paths(bytes: &[u8]) {
 /// As a guest can.
 fn make_link(tree: &Tree<'_>, root: &Path, at: &str, target: &str) {
     let Ok(Some(at)) = tree.resolve(None, at, Last::Keep) else { return };
-    if resolve::check_text(target).is_err() || !resolve::is_inside(&at, target) {
+    if resolve::check_text(target).is_err() || !at.leads_inside(target) {
         return;
     }
     let place = root.join(at.as_str());

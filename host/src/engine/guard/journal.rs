@@ -228,7 +228,7 @@ impl Journal {
     pub(super) fn before_link(&mut self, target: &str, at: Handle, path: &str) -> Result<(), Refusal> {
         let path = self.new_entry(at, path)?;
         resolve::check_text(target)?;
-        if !resolve::is_inside(&path, target) {
+        if !path.leads_inside(target) {
             return Err(Refusal::Outside);
         }
         self.space.check_file()?;

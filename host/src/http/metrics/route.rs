@@ -51,6 +51,7 @@ routes! {
     Commits, ["v1", "sessions", _, "commits"], "/v1/sessions/{id}/commits";
     Commit, ["v1", "sessions", _, "commits", _], "/v1/sessions/{id}/commits/{number}";
     CommitFile, ["v1", "sessions", _, "commits", _, "files", _, ..], "/v1/sessions/{id}/commits/{number}/files/{*path}";
+    Archive, ["v1", "sessions", _, "archive"], "/v1/sessions/{id}/archive";
     Revert, ["v1", "sessions", _, "revert"], "/v1/sessions/{id}/revert";
     Keep, ["v1", "sessions", _, "commit"], "/v1/sessions/{id}/commit";
     RollBack, ["v1", "sessions", _, "rollback"], "/v1/sessions/{id}/rollback";

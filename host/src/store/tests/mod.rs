@@ -1,5 +1,6 @@
 //! What the store promises, tried on a store in a directory of its own.
 
+mod archives;
 mod crash;
 mod drafts;
 mod explicit;
