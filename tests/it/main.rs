@@ -49,6 +49,7 @@ mod confinement;
 
 // The API, noun by noun.
 mod modules;
+mod assembling;
 mod sessions;
 mod params;
 mod fairness;

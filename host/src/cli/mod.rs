@@ -5,6 +5,7 @@ mod serve;
 mod check;
 mod admin;
 mod backup;
+mod assemble;
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -80,6 +81,15 @@ enum Verb {
         #[arg(long, value_name = "DIR")]
         data: PathBuf,
     },
+    /// Turns a module or component in the text format into the binary that the server takes.
+    Assemble {
+        /// The text.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// The binary; is replaced if it is there.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
     /// What the server starts to compile a module.
     #[command(hide = true)]
     CompileChild { words: Vec<String> },
@@ -96,6 +106,7 @@ pub fn run() -> ExitCode {
         Verb::Check { data } => check::check(&data),
         Verb::Backup { data, to } => backup::back_up(&data, &to),
         Verb::Restore { from, data } => backup::restore(&from, &data),
+        Verb::Assemble { from, to } => assemble::assemble(&from, &to),
         Verb::CompileChild { words } => engine::compile_child(&words),
     }
 }

@@ -101,7 +101,9 @@ pub(super) fn kind_of(bytes: &[u8]) -> Result<ModuleKind, BadModule> {
         return Ok(ModuleKind::Component);
     }
     if is_text(bytes) {
-        return unsupported("the text format is not taken; convert it to a binary first, with `wat2wasm` for instance");
+        return unsupported(
+            "the text format is not taken; convert it first, with `sessile assemble --from FILE --to FILE`",
+        );
     }
     invalid("this is not a WebAssembly binary; one begins with the bytes 00 61 73 6d")
 }
