@@ -1,0 +1,85 @@
+// What a job prints, as text in a <pre> that keeps only its end.
+// Bytes that are no text become the replacement mark; the download has them as they are.
+
+import { el, section, shownLines } from './dom.js';
+import { bytes, bytesText, number } from './format.js';
+import { saveButton } from './save.js';
+
+/** What is kept on the page of each stream; in characters, which for plain text is bytes. */
+const KEPT_MAX = 1 << 20;
+const PIECE_MAX = 16 << 10;
+const FLUSH_MS = 100;
+
+/** One stream of a job. */
+export class Output {
+  constructor(stream, id, signal) {
+    this.pre = el('pre', { class: 'output', tabindex: '0', 'aria-label': stream });
+    this.note = el('p', { class: 'hint' });
+    this.node = section(stream, this.note, this.pre, saveButton(`Download ${stream}`, `${id}.${stream}.txt`, stream, { names: { id }, signal }));
+    this.truncated = false;
+    this.clear();
+  }
+
+  /** Begins anew, as another attempt does. */
+  clear() {
+    this.decoder = new TextDecoder();
+    this.pending = '';
+    this.kept = 0;
+    this.end = 0;
+    this.cut = false;
+    this.pre.replaceChildren();
+    this.tell();
+  }
+
+  /** Adds what an event says was printed; what was there already is passed over. */
+  add({ offset, text, base64 }) {
+    const piece = text === undefined ? Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)) : new TextEncoder().encode(text);
+    if (offset < this.end) {
+      if (offset > 0) return;
+      this.clear();
+    }
+    this.end = offset + piece.length;
+    this.pending += this.decoder.decode(piece, { stream: true });
+    if (this.pending.length > KEPT_MAX) {
+      this.pending = this.pending.slice(-KEPT_MAX);
+      this.cut = true;
+    }
+    this.timer ??= setTimeout(() => this.flush(), FLUSH_MS);
+  }
+
+  flush() {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    const text = shownLines(this.pending);
+    this.pending = '';
+    const follows = this.pre.scrollTop + this.pre.clientHeight >= this.pre.scrollHeight - 4;
+    for (let at = 0; at < text.length; at += PIECE_MAX) {
+      this.pre.append(text.slice(at, at + PIECE_MAX));
+    }
+    this.kept += text.length;
+    while (this.kept > KEPT_MAX && this.pre.childNodes.length > 1) {
+      this.kept -= this.pre.firstChild.data.length;
+      this.pre.firstChild.remove();
+      this.cut = true;
+    }
+    if (this.pre.childNodes.length > 2 * (KEPT_MAX / PIECE_MAX)) this.pre.normalize();
+    if (follows) this.pre.scrollTop = this.pre.scrollHeight;
+    this.tell();
+  }
+
+  /** The job is over, and so much was printed. */
+  finish(count, truncated) {
+    this.truncated = truncated;
+    this.end = Math.max(this.end, count);
+    this.flush();
+  }
+
+  tell() {
+    const parts = this.end === 0 ? ['Nothing so far.'] : [bytes(this.end), '.'];
+    if (this.cut) parts.push(` Only the last ${bytesText(KEPT_MAX)} are shown here; the download has all.`);
+    if (this.truncated) parts.push(' It printed more than it may, and the rest was not kept.');
+    this.pre.hidden = this.end === 0;
+    this.note.replaceChildren(...parts);
+    this.note.title = `${number(this.end)} bytes`;
+  }
+}
