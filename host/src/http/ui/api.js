@@ -60,11 +60,12 @@ export async function ask(address, { names = {}, query = {}, headers = {}, body,
   const [method, template] = ADDRESSES[address].split(' ');
   const wanted = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== '');
   const asked = wanted.length > 0 ? `?${new URLSearchParams(wanted)}` : '';
+  // Relative to the page, so that it works behind a proxy that puts both under a path.
+  const url = `.${filled(template, names)}${asked}`;
   const shown = key;
   let answer;
   try {
-    // Relative to the page, so that it works behind a proxy that puts both under a path.
-    answer = await fetch(`.${filled(template, names)}${asked}`, {
+    answer = await fetch(url, {
       method, body, signal,
       headers: { ...headers, Authorization: `Bearer ${shown}` },
       credentials: 'omit', cache: 'no-store', redirect: 'error', referrerPolicy: 'no-referrer',

@@ -1,4 +1,4 @@
-// Server-sent events with a key: EventSource cannot send one, so the stream is read by hand.
+// Server-sent events with a key: a browser's own reader can send none, so the stream is read by hand.
 // It goes on after the last event that came, also when the connection breaks, until the end.
 
 import { ask } from './api.js';
@@ -8,8 +8,8 @@ const PAUSE_MS = 1_000;
 const PAUSE_MAX_MS = 30_000;
 
 /**
- * Follows a job: `told[event](data)` for each event, `broken(error)` when the connection is lost
- * and `joined()` when it stands. Ends with the job or the signal; throws what no retry mends.
+ * Follows a job: `told[event](data)` for each event, and before it `told.attempt(number)`, with which
+ * every id begins; `broken(error)` when the connection is lost and `joined()` when it stands. Ends with the job or the signal; throws what no retry mends.
  */
 export async function follow(id, signal, told, { joined, broken }) {
   let last = null;
@@ -25,6 +25,7 @@ export async function follow(id, signal, told, { joined, broken }) {
       await read(answer.body, (event) => {
         failures = 0;
         last = event.id ?? last;
+        told.attempt(Number.parseInt(last, 10));
         told[event.name]?.(JSON.parse(event.data));
         over ||= event.name === 'end';
       });

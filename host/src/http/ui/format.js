@@ -32,10 +32,12 @@ export function msText(ms) {
   if (ms < 1000) return `${number(Math.round(ms * 100) / 100)} ms`;
   if (ms < 60_000) return `${number(Math.round(ms / 10) / 100)} s`;
   const minutes = Math.floor(ms / 60_000);
-  if (minutes < 60) return `${minutes} min ${Math.floor((ms % 60_000) / 1000)} s`;
+  if (minutes < 60) return two(minutes, 'min', Math.floor((ms % 60_000) / 1000), 's');
   const hours = Math.floor(minutes / 60);
-  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${number(Math.floor(hours / 24))} days ${hours % 24} h`;
+  return hours < 48 ? two(hours, 'h', minutes % 60, 'min') : two(Math.floor(hours / 24), 'days', hours % 24, 'h');
 }
+
+const two = (many, unit, few, less) => `${number(many)} ${unit}${few > 0 ? ` ${few} ${less}` : ''}`;
 
 /** A stretch of time, with the exact milliseconds in the title. */
 export const duration = (ms) => (ms === null || ms === undefined ? null : el('span', { title: `${number(ms)} ms` }, msText(ms)));

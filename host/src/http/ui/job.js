@@ -6,12 +6,10 @@ import { badge, bytes, duration, number, time, yesNo } from './format.js';
 import { button, code, confirmed, el, facts, fill, name, problemText, say, section, shownLines } from './dom.js';
 import { changesTable } from './history.js';
 import { follow } from './follow.js';
-import { moduleLink, sessionLink } from './jobs.js';
+import { isOver, moduleLink, sessionLink } from './jobs.js';
 import { Output } from './output.js';
 
 const RESULT_MAX = 256 << 10;
-
-const isOver = (job) => ['succeeded', 'failed', 'cancelled'].includes(job.state);
 
 export function jobView({ parts: [, id], signal }) {
   const view = new JobPage(id, signal);
@@ -21,18 +19,19 @@ export function jobView({ parts: [, id], signal }) {
 
 class JobPage {
   constructor(id, signal) {
-    Object.assign(this, { id, signal, job: null, attempt: 0 });
+    Object.assign(this, { id, signal, job: null, attempt: null });
     this.stdout = new Output('stdout', id, signal);
     this.stderr = new Output('stderr', id, signal);
     this.state = el('span', {});
     this.progress = el('div', { class: 'progress' });
     this.link = el('p', { class: 'hint' });
-    this.about = el('div', {}, el('p', { class: 'note' }, 'Loading…'));
+    this.why = el('div', {}, el('p', { class: 'note' }, 'Loading…'));
+    this.about = el('div', {});
     this.cancel = button('Cancel job', () => this.stop(), { class: 'danger', hidden: true });
     this.printed = el('div', { class: 'columns', hidden: true }, this.stdout.node, this.stderr.node);
     this.node = [
       el('div', { class: 'title' }, el('h1', { tabindex: '-1' }, 'Job ', name(id)), this.state, this.cancel),
-      this.progress, this.link, this.about, this.printed,
+      this.progress, this.link, this.why, this.printed, this.about,
     ];
   }
 
@@ -41,6 +40,7 @@ class JobPage {
       await this.reload();
       this.printed.hidden = false;
       await follow(this.id, this.signal, {
+        attempt: (attempt) => this.began(attempt),
         state: (event) => this.entered(event),
         progress: (event) => this.advanced(event),
         stdout: (event) => this.stdout.add(event),
@@ -52,7 +52,7 @@ class JobPage {
       });
     } catch (error) {
       if (this.signal.aborted) return;
-      fill(this.job ? this.link : this.about, problemText(error));
+      fill(this.job ? this.link : this.why, problemText(error));
     }
   }
 
@@ -60,12 +60,15 @@ class JobPage {
     this.show(await json('job', { names: { id: this.id }, signal: this.signal }));
   }
 
+  /** What an attempt that failed had printed is gone. */
+  began(attempt) {
+    if (this.attempt === attempt) return;
+    this.attempt = attempt;
+    [this.stdout, this.stderr].forEach((output) => output.clear());
+    fill(this.progress);
+  }
+
   async entered({ state, attempt }) {
-    if (attempt !== this.attempt) {
-      // What an attempt that failed had printed is gone.
-      [this.stdout, this.stderr].forEach((output) => output.clear());
-      this.attempt = attempt;
-    }
     if (this.job && (this.job.state !== state || this.job.attempt !== attempt)) {
       say(`The job is ${state}.`);
       await this.reload().catch((error) => !this.signal.aborted && fill(this.link, problemText(error)));
@@ -93,13 +96,14 @@ class JobPage {
     this.cancel.hidden = isOver(job);
     if (job.progress) this.advanced(job.progress);
     if (isOver(job)) fill(this.progress);
-    fill(this.about, outcome(job), lastFailure(job), result(job), changes(job), record(job));
+    fill(this.why, outcome(job), lastFailure(job));
+    fill(this.about, result(job), changes(job), record(job));
   }
 
   async stop() {
     const text = this.job.state === 'queued'
       ? 'It waits and has done nothing yet. It will not run.'
-      : 'It is stopped at once, and everything it did to its session in this run is undone.';
+      : 'It is stopped at once. What it did to its session is undone, but for what it has committed itself.';
     if (!(await confirmed('Cancel this job?', text, 'Cancel the job', this.signal))) return;
     const answer = await post('cancel', { id: this.id }, {}, this.signal);
     const job = await answer.json();
@@ -136,6 +140,8 @@ function result(job) {
 const changes = (job) => (job.changes ? section('What it would have changed', changesTable(job.changes)) : null);
 
 function record(job) {
+  // These are counted when it ends.
+  const atEnd = (value, as) => (isOver(job) && job.started_at ? as(value) : null);
   const labels = Object.entries(job.labels).map(([label, value]) => el('li', {}, code(`${label}=${value}`)));
   return section('Record', facts([
     ['Module', moduleLink(job)],
@@ -146,15 +152,15 @@ function record(job) {
     ['Started', time(job.started_at)],
     ['Ended', time(job.ended_at)],
     ['Waited', duration(job.queue_ms)],
-    ['Ran', job.started_at ? duration(job.wall_ms) : null],
-    ['Processor time', job.started_at ? duration(job.cpu_ms) : null],
-    ['Memory at most', job.started_at ? bytes(job.memory_peak_bytes) : null],
+    ['Ran', atEnd(job.wall_ms, duration)],
+    ['Processor time', atEnd(job.cpu_ms, duration)],
+    ['Memory at most', atEnd(job.memory_peak_bytes, bytes)],
     ['Attempt', `${number(job.attempt)}${job.retries > 0 ? `, with up to ${number(job.retries)} retries` : ''}`],
     ['Priority', number(job.priority)],
     ['Dry run', yesNo(!job.commit)],
-    ['Printed', [bytes(job.stdout_bytes), ' to stdout, ', bytes(job.stderr_bytes), ' to stderr']],
+    ['Printed', isOver(job) ? [bytes(job.stdout_bytes), ' to stdout, ', bytes(job.stderr_bytes), ' to stderr'] : null],
     ['Cut short', job.stdout_truncated || job.stderr_truncated ? 'yes, it printed more than it may' : null],
-    ['Limits', [duration(job.limits.wall_ms), ', ', duration(job.limits.cpu_ms), ' of processor, ', bytes(job.limits.memory_bytes), ' of memory, ', bytes(job.limits.output_bytes), ' of output']],
+    ['Limits', [duration(job.limits.wall_ms), ' of time, ', duration(job.limits.cpu_ms), ' of processor, ', bytes(job.limits.memory_bytes), ' of memory, ', bytes(job.limits.output_bytes), ' of output']],
     ['Labels', labels.length > 0 ? el('ul', { class: 'plain' }, labels) : null],
   ]));
 }

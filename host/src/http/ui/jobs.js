@@ -9,6 +9,8 @@ import { list } from './list.js';
 
 export const STATES = ['queued', 'running', 'succeeded', 'failed', 'cancelled'];
 
+export const isOver = (job) => ['succeeded', 'failed', 'cancelled'].includes(job.state);
+
 /** A link to a job. */
 export const jobLink = (id) => el('a', { href: to(['jobs', id]) }, name(id));
 
@@ -38,7 +40,7 @@ export function jobsView({ query, signal }) {
       moduleLink(job),
       job.session ? sessionLink(job.session.id) : null,
       time(job.created_at),
-      job.started_at ? duration(job.wall_ms) : null,
+      isOver(job) && job.started_at ? duration(job.wall_ms) : null,
     ],
     signal,
   });

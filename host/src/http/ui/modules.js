@@ -57,7 +57,7 @@ function imports(all) {
 
 /** A file's name as the name of a module, as far as that goes. */
 function moduleName(file) {
-  return file.toLowerCase().replace(/\.wasm$/, '').replace(/[^a-z0-9._-]+/g, '-').replace(/^[._-]+/, '').slice(0, 128);
+  return file.toLowerCase().replace(/\.wasm$/, '').replace(/[^a-z0-9._-]+/g, '-').replace(/^[._-]+|-+$/g, '').slice(0, 128);
 }
 
 function upload(signal) {

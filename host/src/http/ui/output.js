@@ -16,7 +16,7 @@ export class Output {
     this.pre = el('pre', { class: 'output', tabindex: '0', 'aria-label': stream });
     this.note = el('p', { class: 'hint' });
     this.node = section(stream, this.note, this.pre, saveButton(`Download ${stream}`, `${id}.${stream}.txt`, stream, { names: { id }, signal }));
-    this.truncated = false;
+    this.truncated = this.isOver = false;
     this.clear();
   }
 
@@ -34,10 +34,7 @@ export class Output {
   /** Adds what an event says was printed; what was there already is passed over. */
   add({ offset, text, base64 }) {
     const piece = text === undefined ? Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)) : new TextEncoder().encode(text);
-    if (offset < this.end) {
-      if (offset > 0) return;
-      this.clear();
-    }
+    if (offset < this.end) return;
     this.end = offset + piece.length;
     this.pending += this.decoder.decode(piece, { stream: true });
     if (this.pending.length > KEPT_MAX) {
@@ -70,12 +67,13 @@ export class Output {
   /** The job is over, and so much was printed. */
   finish(count, truncated) {
     this.truncated = truncated;
+    this.isOver = true;
     this.end = Math.max(this.end, count);
     this.flush();
   }
 
   tell() {
-    const parts = this.end === 0 ? ['Nothing so far.'] : [bytes(this.end), '.'];
+    const parts = this.end === 0 ? [this.isOver ? 'Nothing.' : 'Nothing so far.'] : [bytes(this.end), '.'];
     if (this.cut) parts.push(` Only the last ${bytesText(KEPT_MAX)} are shown here; the download has all.`);
     if (this.truncated) parts.push(' It printed more than it may, and the rest was not kept.');
     this.pre.hidden = this.end === 0;

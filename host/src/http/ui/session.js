@@ -26,7 +26,7 @@ export function sessionView({ parts: [, id], query, signal }) {
   every(REFRESH_MS, signal, async () => {
     const session = await json('session', { names, query: others, signal });
     if (last?.state !== session.state) fill(state, badge(session.state));
-    if (JSON.stringify(session) !== JSON.stringify(last)) fill(about, record(session));
+    if (JSON.stringify(session) !== JSON.stringify(last)) fill(about, record(session, !query.owner));
     const isNews = last !== null && last.commit !== session.commit;
     last = session;
     if (query.owner) return;
@@ -58,7 +58,7 @@ async function dropped(id, query, session, signal) {
   go(['sessions'], { owner: query.owner });
 }
 
-function record(session) {
+function record(session, isOwn) {
   const terms = session.transaction === 'explicit' ? 'gathers changes until a commit or a rollback' : 'each job is one';
   return section('Record', facts([
     ['Owner', name(session.owner)],
@@ -77,7 +77,7 @@ function record(session) {
     ['Idle timeout', duration(session.idle_timeout_s === null ? null : session.idle_timeout_s * 1000)],
     ['Lifetime', duration(session.lifetime_s === null ? null : session.lifetime_s * 1000)],
     ['Keeps', [`the last ${number(session.history.commits)} commits`, session.history.age_s === null ? '' : [', for ', duration(session.history.age_s * 1000)]]],
-    ['Jobs', el('a', { href: to(['jobs'], { session: session.id }) }, 'those that named it')],
+    ['Jobs', isOwn ? el('a', { href: to(['jobs'], { session: session.id }) }, 'those that named it') : null],
   ]));
 }
 

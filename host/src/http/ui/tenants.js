@@ -95,7 +95,8 @@ function used(measure, quota) {
 }
 
 function quotaTable(quota) {
-  const measures = Object.keys(quota).filter((measure) => measure !== 'usage');
+  const known = Object.keys(WORDS).filter((measure) => Object.hasOwn(quota, measure));
+  const measures = [...known, ...Object.keys(quota).filter((measure) => measure !== 'usage' && !known.includes(measure))];
   const inUse = measures.filter((measure) => Object.hasOwn(quota.usage, measure));
   const others = measures.filter((measure) => !inUse.includes(measure));
   const row = (measure, value) => el('div', {}, el('dt', { title: measure }, WORDS[measure] ?? measure), el('dd', {}, value));
