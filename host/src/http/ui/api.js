@@ -47,7 +47,7 @@ export function whenKeyIsRefused(told) {
 }
 
 /** A refusal of the server, or its silence (status 0). */
-export class Problem extends Error {
+class Problem extends Error {
   constructor(status, detail, retryAfterS = 0) {
     super(detail);
     this.status = status;

@@ -7,7 +7,7 @@ import { el, name } from './dom.js';
 import { go, to } from './route.js';
 import { list } from './list.js';
 
-export const STATES = ['queued', 'running', 'succeeded', 'failed', 'cancelled'];
+const STATES = ['queued', 'running', 'succeeded', 'failed', 'cancelled'];
 
 export const isOver = (job) => ['succeeded', 'failed', 'cancelled'].includes(job.state);
 

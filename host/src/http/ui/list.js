@@ -10,7 +10,7 @@ const REFRESH_MS = 4_000;
  * `load(cursor, signal)` gives a page of the API, `row(item)` the cells of an item in the order
  * of `columns`, `key(item)` what it is told apart by.
  */
-export function list({ label, columns, load, row, key, empty, signal, refreshMs = REFRESH_MS, loaded = async () => {} }) {
+export function list({ label, columns, load, row, key, empty, signal, refreshMs = REFRESH_MS }) {
   const body = el('tbody');
   const head = el('thead', {}, el('tr', {}, columns.map((title) => el('th', { scope: 'col' }, title))));
   const table = el('table', {}, el('caption', { class: 'unseen' }, label), head, body);
@@ -42,7 +42,6 @@ export function list({ label, columns, load, row, key, empty, signal, refreshMs 
       const page = await load(cursors.at(-1), both);
       if (both.aborted) return;
       show(page);
-      await loaded(page, both);
     }, (error) => {
       if ([403, 404].includes(error.status)) table.hidden = pager.hidden = true;
       fill(note, problemText(error));

@@ -47,36 +47,50 @@ export class Output {
   flush() {
     clearTimeout(this.timer);
     this.timer = undefined;
+    // First, since what is hidden has no end to scroll to.
+    this.tell();
     const text = shownLines(this.pending);
     this.pending = '';
     const follows = this.pre.scrollTop + this.pre.clientHeight >= this.pre.scrollHeight - 4;
-    for (let at = 0; at < text.length; at += PIECE_MAX) {
-      this.pre.append(text.slice(at, at + PIECE_MAX));
-    }
-    this.kept += text.length;
+    this.append(text);
     while (this.kept > KEPT_MAX && this.pre.childNodes.length > 1) {
-      this.kept -= this.pre.firstChild.data.length;
+      this.kept -= this.pre.firstChild.length;
       this.pre.firstChild.remove();
       this.cut = true;
     }
-    if (this.pre.childNodes.length > 2 * (KEPT_MAX / PIECE_MAX)) this.pre.normalize();
     if (follows) this.pre.scrollTop = this.pre.scrollHeight;
     this.tell();
+  }
+
+  /** In pieces of one size, so that the oldest can go one by one. */
+  append(text) {
+    for (let at = 0; at < text.length;) {
+      if (!this.pre.lastChild || this.pre.lastChild.length >= PIECE_MAX) this.pre.append('');
+      let end = at + PIECE_MAX - this.pre.lastChild.length;
+      // No character is cut in two.
+      if (text.codePointAt(end - 1) > 0xffff) end += 1;
+      this.pre.lastChild.appendData(text.slice(at, end));
+      at = end;
+    }
+    this.kept += text.length;
   }
 
   /** The job is over, and so much was printed. */
   finish(count, truncated) {
     this.truncated = truncated;
     this.isOver = true;
-    this.end = Math.max(this.end, count);
     this.flush();
+    this.end = Math.max(this.end, count);
+    this.tell();
   }
 
   tell() {
     const parts = this.end === 0 ? [this.isOver ? 'Nothing.' : 'Nothing so far.'] : [bytes(this.end), '.'];
     if (this.cut) parts.push(` Only the last ${bytesText(KEPT_MAX)} are shown here; the download has all.`);
     if (this.truncated) parts.push(' It printed more than it may, and the rest was not kept.');
-    this.pre.hidden = this.end === 0;
+    const isUnkept = this.isOver && this.end > 0 && this.kept === 0;
+    if (isUnkept) parts.push(' They went to whoever ran it as a stream, and are not kept.');
+    this.pre.hidden = this.end === 0 || isUnkept;
     this.note.replaceChildren(...parts);
     this.note.title = `${number(this.end)} bytes`;
   }
