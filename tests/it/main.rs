@@ -68,6 +68,7 @@ mod framing;
 mod bounds;
 mod patience;
 mod crowds;
+mod ui;
 mod names;
 
 // The server as a program, and programs on the server.

@@ -39,6 +39,7 @@ mod run_form;
 mod admin;
 mod quotas;
 mod metrics;
+mod ui;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod fuzzing;
 
@@ -93,6 +94,9 @@ pub fn router(service: Service, readers: Readers) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/problems/{code}", get(problem::page))
+        .route("/ui", get(ui::page))
+        .route("/ui/", get(ui::page_below))
+        .route("/ui/{file}", get(ui::asset))
         .layer(no_query_of_anybody.clone());
     let meters: Arc<Meters> = Arc::default();
     let numbers = Router::new().route("/metrics", get(metrics::page));
@@ -225,7 +229,8 @@ async fn around(State(meters): State<Arc<Meters>>, request: Request, next: Next)
         headers.entry(sessions::SESSION_ID).or_insert(session);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
+    // The dashboard is the one thing here that is for browsers, and brings its own.
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static("default-src 'none'"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }

@@ -73,6 +73,9 @@ routes! {
     Readyz, ["readyz"], "/readyz";
     Metrics, ["metrics"], "/metrics";
     Problem, ["problems", _], "/problems/{code}";
+    Ui, ["ui"], "/ui";
+    UiBelow, ["ui", ""], "/ui/";
+    UiFile, ["ui", _], "/ui/{file}";
 }
 
 /// The longest template has so many parts; what follows is the rest of a file's path.
@@ -90,7 +93,8 @@ impl Route {
         let parts = &parts[..count];
         // No name is empty; in what follows `files` there may be anything.
         let rest = parts.iter().position(|part| *part == "files").unwrap_or(count);
-        if parts[..rest].contains(&"") { Route::Other } else { Route::of_parts(parts) }
+        let named = parts == ["ui", ""] || !parts[..rest].contains(&"");
+        if named { Route::of_parts(parts) } else { Route::Other }
     }
 }
 
@@ -120,8 +124,20 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_other_however_it_looks() {
-        for path in ["", "/", "*", "/v1", "/v1/", "/v1/jobs/", "//jobs", "/v1//jobs", "/v1/jobs/a/b/c", "/V1/jobs", "x"]
-        {
+        for path in [
+            "",
+            "/",
+            "*",
+            "/v1",
+            "/v1/",
+            "/v1/jobs/",
+            "//jobs",
+            "/v1//jobs",
+            "/v1/jobs/a/b/c",
+            "/V1/jobs",
+            "x",
+            "/ui//",
+        ] {
             check(path, "other");
         }
         check("/v1/sessions/s/files/a//b/c/d/e/f/g", "/v1/sessions/{id}/files/{*path}");
