@@ -74,6 +74,9 @@ pub const ENV_MAX: usize = 256;
 pub const LABELS_MAX: usize = 32;
 /// A label's name or value.
 pub const LABEL_BYTES_MAX: usize = 128;
+/// What a job is given (arguments, environment, stdin) is kept in memory while the job waits, up to this; of more, the
+/// record alone has it until the job starts.
+pub const INPUTS_HELD_BYTES_MAX: usize = 4 << 10;
 /// A job's priority is from minus this to this.
 pub const PRIORITY_MAX: i8 = 100;
 /// How far ahead a job may be put off.

@@ -3,8 +3,10 @@
 use std::time::Duration;
 use std::time::SystemTime;
 
+use reqwest::Method;
 use serde_json::Value;
 use serde_json::json;
+use sessile_kit::Held;
 use sessile_kit::TestServer;
 use sessile_kit::guests;
 use sessile_kit::until;
@@ -81,6 +83,52 @@ async fn r19_its_session_can_be_dropped_before_its_time() {
     let _ = server.get(&session.path("")).await.refused(404, "not-found");
     assert_eq!(job.look().await.state(), "queued");
     job.end().await;
+}
+
+/// R10: who came after the job comes after it also when the server stops in between.
+#[tokio::test]
+async fn r7_no_write_passes_it_when_the_server_stops() {
+    let mut server = TestServer::start().await;
+    let session = server.new_session().await;
+    let job = session.new_job(guests::HELLO).with("not_before", in_about(300)).submit().await;
+    let put = |path: &str| server.request(Method::PUT, &session.path(path)).body("late").send();
+    let writes = tokio::spawn(futures_util::future::join_all(["/files/f", "/params/p", "/files/g"].map(put)));
+    until("the writes wait", || async { (session.show().await["queued"] == 4).then_some(()) }).await;
+    server.ask_to_stop();
+    for answer in writes.await.unwrap() {
+        assert_eq!(answer.unwrap().status(), 503);
+    }
+    assert!(server.stopped().await.success());
+    server.restart();
+    assert_eq!((session.files().await.len(), session.params().await.len()), (0, 0));
+    assert_eq!(job.look().await.state(), "queued");
+    job.end().await;
+}
+
+/// What a job is given lies on the disk while it waits, and is read when it starts.
+#[tokio::test]
+async fn r35_many_jobs_that_wait_with_large_requests_take_little_memory() {
+    const JOBS: u64 = 100;
+    let mut server = TestServer::start().await;
+    server.ready(guests::STREAM).await;
+    let stdin = "x".repeat(900_000);
+    let order = || server.new_job(guests::STREAM).args(["echo"]).stdin(&stdin);
+    let _ = order().run().await.succeeded();
+    let before = Held::by(&server).memory_bytes;
+    let mut jobs = Vec::new();
+    for _ in 0..JOBS {
+        jobs.push(order().with("not_before", in_about(300)).submit().await);
+    }
+    let limit = before + JOBS * 900_000 / 3;
+    let held = Held::by(&server).memory_bytes;
+    assert!(held < limit, "{before} bytes were held before, and {held} are now");
+    server.kill9();
+    server.restart();
+    let held = Held::by(&server).memory_bytes;
+    assert!(held < limit, "{before} bytes were held before, and {held} are after a restart");
+    for job in jobs {
+        job.end().await;
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use crate::http::session_form::QueueWord;
 use crate::http::session_keys::agreed;
 use crate::http::wire::from_rfc3339;
 use crate::http::wire::object;
+use crate::http::wire::rfc3339;
 use crate::ids::Digest;
 use crate::ids::JobId;
 use crate::ids::SessionId;
@@ -109,6 +110,10 @@ impl JobForm {
     fn leave_out_what_goes_without_saying(&mut self) {
         self.commit = self.commit.filter(|commit| !commit);
         self.priority = self.priority.filter(|priority| *priority != 0);
+        // However the moment was written.
+        if let Some(moment) = self.not_before.as_deref().and_then(from_rfc3339) {
+            self.not_before = Some(rfc3339(moment));
+        }
         self.retries = self.retries.filter(|retries| *retries != 0);
         self.on_crash = self.on_crash.filter(|word| !matches!(word, OnCrashWord::Rerun));
         // With both there the request is refused.
@@ -199,7 +204,7 @@ fn retries(asked: Option<i64>) -> Result<u32, Problem> {
 
 fn moment(name: &str, text: &str) -> Result<Timestamp, Problem> {
     from_rfc3339(text).ok_or_else(|| {
-        let detail = format!("`{name}` is {text:?}, and must be a time in RFC 3339, like `2030-12-31T23:59:59Z`");
+        let detail = format!("`{name}` is {text:?}, and must be a time in RFC 3339, like `2026-12-31T23:59:59Z`");
         Problem::invalid(detail)
     })
 }
@@ -317,6 +322,10 @@ mod tests {
         assert_eq!(plain.fingerprint, other_way.fingerprint);
         let keyed = order(r#"{"module": "m", "session": "s", "id": "j", "session_key": "k"}"#, None).unwrap();
         assert_eq!(plain.fingerprint, keyed.fingerprint);
+        let later = |text: &str| order(&format!(r#"{{"module": "m", "not_before": "{text}"}}"#), None).unwrap();
+        let same =
+            [later("2026-12-01T00:00:00Z"), later("2026-12-01T01:00:00.000+01:00")].map(|order| order.fingerprint);
+        assert_eq!(same[0], same[1]);
         let another = order(r#"{"module": "m", "session": "s", "id": "j", "args": ["x"]}"#, None).unwrap();
         assert_ne!(plain.fingerprint, another.fingerprint);
     }

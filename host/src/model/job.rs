@@ -107,6 +107,14 @@ pub struct Inputs {
     pub params_in_env: bool,
 }
 
+impl Inputs {
+    /// About what they take in memory.
+    pub fn size_bytes(&self) -> usize {
+        let env = self.env.iter().map(|(name, value)| name.len() + value.len());
+        self.args.iter().map(String::len).chain(env).chain([self.stdin.len()]).sum()
+    }
+}
+
 /// The session that a job named, and what stood behind the name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedSession {

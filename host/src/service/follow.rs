@@ -164,7 +164,9 @@ impl Follower {
         if self.seen.attempt != self.job.attempt {
             self.seen = Seen { attempt: self.job.attempt, ..Seen::default() };
         }
-        if !self.job.state.is_over() && !self.is_told() {
+        // Of one that is over from the beginning first the state, so that what it printed comes after it.
+        let is_over = self.job.state.is_over() && matches!(self.source, Source::Live(_));
+        if !is_over && !self.is_told() {
             return Some(self.enter());
         }
         if let Some(event) = self.printed().or_else(|| self.progress()) {

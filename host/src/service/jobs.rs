@@ -213,7 +213,7 @@ impl Service {
                 return;
             };
             service.inner.meters.accepted(job.delivery);
-            let queued = QueuedJob { seq: new.seq, job, attempts: 0, failures: 0, created: None };
+            let queued = QueuedJob::accepted(new.seq, job);
             // Before it is told: who knows of the job can wait for it, and cancel it.
             let listed = match listed {
                 Some(listed) => listed,

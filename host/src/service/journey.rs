@@ -18,6 +18,7 @@ use crate::engine::RunOrder;
 use crate::engine::SessionDesk;
 use crate::engine::Stdin;
 use crate::engine::Stdout;
+use crate::model::job::Inputs;
 use crate::model::job::NewJob;
 use crate::model::life::SessionLife;
 use crate::model::outcome::Outcome;
@@ -316,7 +317,7 @@ impl Service {
         let quota = self.quota_of(&job.owner.tenant);
         let limits = session.map_or_else(|| SessionLimits::most(&quota), |session| session.limits);
         let held = draft.usage();
-        let mut inputs = job.inputs.clone();
+        let mut inputs = self.inputs(&walk.queued).await?;
         let (stdin, stdout) = match &walk.client {
             Some(client) => client.streams(&job.limits),
             None => (Stdin::Bytes(std::mem::take(&mut inputs.stdin)), Stdout::Kept),
@@ -347,6 +348,17 @@ impl Service {
             stop: live.stop.clone(),
         };
         Ok((draft, order))
+    }
+
+    /// What the guest is given.
+    async fn inputs(&self, queued: &QueuedJob) -> Result<Inputs, Outcome> {
+        if !queued.inputs_on_record {
+            return Ok(queued.job.inputs.clone());
+        }
+        self.inner.store.inputs(queued.seq).await.map_err(|error| {
+            tracing::error!(job = %queued.job.id, error = %Chain(&error), "what a job is given could not be read");
+            Outcome::failed(Reason::HostError, "the server could not read what the job is given")
+        })
     }
 
     async fn begin(&self, live: &LiveJob, session: Option<SessionKey>) -> Result<Draft, Outcome> {

@@ -78,7 +78,8 @@ impl Service {
         let listed = self.inner.live.enter(live_job(&job)).ok_or(Refusal::Internal)?;
         self.inner.meters.accepted(job.delivery);
         let unrecorded = self.inner.unrecorded.enter(job.clone());
-        let queued = QueuedJob { seq: unrecorded.seq(), job, attempts: 0, failures: 0, created: None };
+        let queued =
+            QueuedJob { seq: unrecorded.seq(), job, attempts: 0, failures: 0, created: None, inputs_on_record: false };
         let record = Record::Behind(unrecorded);
         self.set_out(Walk { queued, listed, record, client: Some(client), ahead: None }, None);
         Ok(())

@@ -353,7 +353,13 @@ impl Service {
     {
         let place = self.admit(&session.owner, None, Some(&session.id), Some(session), None)?;
         let turn = match place {
-            Some(place) => Some(place.turn().await),
+            // Once the server stops, jobs leave the line that stay queued for its next start. Who
+            // came after them must not pass them (R7, R10).
+            Some(place) => tokio::select! {
+                biased;
+                () = self.inner.draining.cancelled() => return Err(Refusal::Unavailable(STOPPING)),
+                turn = place.turn() => Some(turn),
+            },
             None => None,
         };
         let (service, session) = (self.clone(), session.clone());
@@ -370,6 +376,8 @@ impl Service {
         written.await.map_err(|_| Refusal::Internal)?
     }
 }
+
+const STOPPING: &str = "the server stopped before the turn of this request came; nothing was changed";
 
 /// What is decided about a session is decided under the id that it has.
 fn must_not_be_pending(session: &Session) -> Result<(), Refusal> {

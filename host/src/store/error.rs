@@ -105,7 +105,10 @@ pub enum Refused {
     #[error("the body has more than {limit} bytes, the most that is taken here")]
     TooLarge { limit: u64 },
     /// `If-Match` or `If-None-Match` of a session's archive does not hold.
-    #[error("the session is not in the state that the request expected; fetch its archive again")]
+    #[error(
+        "the session is not in the state that the request expected; fetch its archive again, and commit or \
+         roll back first what is not committed"
+    )]
     ArchivePrecondition,
     #[error("the archive cannot be taken, and nothing was changed: {0}")]
     Archive(#[from] BadArchive),

@@ -203,7 +203,8 @@ pub(super) fn accepted(db: &Connection, row: &Row<'_>) -> Result<NewJob, StoreEr
     })
 }
 
-fn inputs(db: &Connection, seq: JobSeq) -> Result<Inputs, StoreError> {
+/// What a job is given that is not over.
+pub(super) fn inputs(db: &Connection, seq: JobSeq) -> Result<Inputs, StoreError> {
     let find = "SELECT record, stdin FROM job_input WHERE job = ?1";
     let found = rows::one(db, find, [seq.0], |row| {
         let record: String = row.get("record")?;

@@ -14,6 +14,7 @@ use crate::ids::ModuleName;
 use crate::ids::SessionId;
 use crate::model::caller::Owner;
 use crate::model::history::ChangeList;
+use crate::model::job::Inputs;
 use crate::model::job::Job;
 use crate::model::job::JobSeq;
 use crate::model::job::JobState;
@@ -171,6 +172,11 @@ impl Store {
                 Ok(())
             },
         )
+    }
+
+    /// What a job is given that is not over.
+    pub async fn inputs(&self, seq: JobSeq) -> Result<Inputs, StoreError> {
+        self.read(move |db| job_rows::inputs(db, seq)).await
     }
 
     /// Puts a job back in the queue whose attempt failed as `failed`: it is run again, not

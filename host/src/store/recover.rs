@@ -11,6 +11,8 @@ use crate::clock::Timestamp;
 use crate::ids::SessionId;
 use crate::ids::TenantId;
 use crate::limits::ATTEMPTS_MAX;
+use crate::limits::INPUTS_HELD_BYTES_MAX;
+use crate::model::job::Inputs;
 use crate::model::job::JobSeq;
 use crate::model::job::NewJob;
 use crate::model::job::Printed;
@@ -43,6 +45,19 @@ pub struct QueuedJob {
     pub failures: u32,
     /// The session that such an attempt made: others wait for the creator (R13).
     pub created: Option<SessionId>,
+    /// Whether what the guest is given is on record alone ([`Store::inputs`]), and not in `job`.
+    pub inputs_on_record: bool,
+}
+
+impl QueuedJob {
+    /// A job that has just been accepted under `seq`, and is on record.
+    pub fn accepted(seq: JobSeq, mut job: NewJob) -> Self {
+        let inputs_on_record = job.inputs.size_bytes() > INPUTS_HELD_BYTES_MAX;
+        if inputs_on_record {
+            job.inputs = Inputs::default();
+        }
+        Self { seq, job, attempts: 0, failures: 0, created: None, inputs_on_record }
+    }
 }
 
 /// What an earlier server left to be done, and what was put in order.
@@ -153,7 +168,9 @@ fn queued(db: &Connection) -> Result<Vec<QueuedJob>, StoreError> {
         let failures = rows::small(row, "failures")?;
         let created = "SELECT id FROM session WHERE creator = ?1 AND state = 'active'";
         let created = rows::one(db, created, [seq.0], |row| rows::parsed(row, "id"))?;
-        Ok(QueuedJob { seq, job: job_rows::accepted(db, row)?, attempts, failures, created })
+        // One at a time, so that a long queue of large ones takes no more memory than before.
+        let accepted = QueuedJob::accepted(seq, job_rows::accepted(db, row)?);
+        Ok(QueuedJob { attempts, failures, created, ..accepted })
     })
 }
 

@@ -45,10 +45,27 @@ async fn r25_after_a_crash_accepted_jobs_are_queued_in_their_order() {
 
     let kit = after(power_cut(&kit));
     let found = kit.store.recover(now()).await.unwrap();
-    let first = QueuedJob { seq: running, job: kit.new_job("running"), attempts: 1, failures: 0, created: None };
+    let first = QueuedJob {
+        seq: running,
+        job: kit.new_job("running"),
+        attempts: 1,
+        failures: 0,
+        created: None,
+        inputs_on_record: false,
+    };
     assert_eq!(
         found.queued,
-        [first, QueuedJob { seq: second.seq, job: waiting, attempts: 0, failures: 0, created: None }]
+        [
+            first,
+            QueuedJob {
+                seq: second.seq,
+                job: waiting,
+                attempts: 0,
+                failures: 0,
+                created: None,
+                inputs_on_record: false
+            }
+        ]
     );
     assert_eq!((found.lost, found.compiling.len()), (0, 1));
     assert_eq!(kit.read(session.key, "f").await.unwrap(), b"committed");
