@@ -4,6 +4,7 @@ use serde_json::Value;
 use serde_json::json;
 use sessile_kit::Event;
 use sessile_kit::Events;
+use sessile_kit::Held;
 use sessile_kit::Job;
 use sessile_kit::Run;
 use sessile_kit::TestServer;
@@ -203,4 +204,30 @@ async fn events_of_nothing_and_of_others_are_not_found_and_a_bad_id_is_named() {
     let refusal = server.send(request).await.refused(400, "invalid-request");
     assert!(refusal.contains("`Last-Event-ID` is \"7\""), "{refusal}");
     assert_eq!(job.look().await.json["outcome"]["exit_code"], Value::from(0));
+}
+
+/// R35: an output that is large lies on the disk for a client that does not read it.
+#[tokio::test]
+async fn r35_followers_that_do_not_read_a_large_output_take_little_memory() {
+    const FOLLOWERS: usize = 20;
+    let server = TestServer::start().await;
+    let order = server.new_job(guests::STREAM).args(["flood=100"]).limit("output_bytes", 8 << 20);
+    let job = order.run().await.succeeded();
+    assert!(job.json["stdout_bytes"].as_u64().unwrap() > 6 << 20, "{:#}", job.json);
+    let all_of_it = printed(&all(&job).await, "stdout");
+    assert_eq!(all_of_it.len() as u64, job.json["stdout_bytes"]);
+    let before = Held::by(&server).memory_bytes;
+    let mut idle = Vec::new();
+    for _ in 0..FOLLOWERS {
+        idle.push(Events::of(&job).await);
+    }
+    let stdout = format!("/v1/jobs/{}/stdout", job.id());
+    let mut answers = Vec::new();
+    for _ in 0..FOLLOWERS {
+        answers.push(server.request(reqwest::Method::GET, &stdout).send().await.unwrap());
+    }
+    let held = Held::by(&server).memory_bytes;
+    assert!(held < before + (FOLLOWERS as u64) * (4 << 20), "{before} bytes were held before, and {held} are now");
+    let read = answers.pop().unwrap().bytes().await.unwrap();
+    assert!(read == all_of_it.as_bytes());
 }

@@ -35,7 +35,6 @@ use crate::http::problem::Problem;
 use crate::http::wire::Path;
 use crate::http::wire::header_text;
 use crate::http::wire::rfc3339;
-use crate::limits;
 use crate::model::caller::Caller;
 use crate::model::caller::Scope;
 use crate::model::job::Job;
@@ -97,8 +96,7 @@ pub(super) async fn events(
         return Ok(with_its_session(&job, no_content()));
     }
     let share = |kind| line.share(&caller.owner.tenant, kind);
-    let is_large = follower.held_bytes() as u64 > limits::FILE_MEMORY_BYTES;
-    let shares = (share(Kind::Stream)?, is_large.then(|| share(Kind::Large)).transpose()?);
+    let shares = (share(Kind::Stream)?, follower.is_large().then(|| share(Kind::Large)).transpose()?);
     let events = stream::unfold((follower, shares), next);
     let keep_alive = KeepAlive::new().interval(HEARTBEAT);
     Ok(with_its_session(&job, Sse::new(events).keep_alive(keep_alive).into_response()))

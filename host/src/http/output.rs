@@ -28,6 +28,8 @@ use crate::model::caller::Caller;
 use crate::model::caller::Scope;
 use crate::service::Service;
 use crate::service::jobs::Printout;
+use crate::service::refusal::Refusal;
+use crate::store;
 use crate::store::Stream;
 
 /// One piece of a followed stream.
@@ -74,23 +76,30 @@ async fn answer(
 ) -> Result<Response, Problem> {
     require(caller, Scope::Submit)?;
     let share = |kind| line.share(&caller.owner.tenant, kind);
-    let bytes = match service.printout(&caller.owner, &job_id(id)?, stream).await? {
+    let body = match service.printout(&caller.owner, &job_id(id)?, stream).await? {
         Printout::Growing(output) if follow => {
             let body = followed(output, share(Kind::Stream)?);
             return Ok(([(header::CONTENT_TYPE, "application/octet-stream")], body).into_response());
         }
-        Printout::Growing(output) => output.read_from(0, usize::MAX).to_vec(),
-        Printout::Whole(bytes) => bytes,
+        Printout::Growing(output) => store::Body::Memory(output.read_from(0, usize::MAX).into()),
+        Printout::Whole(body) => body,
     };
-    let is_large = bytes.len() as u64 > limits::FILE_MEMORY_BYTES;
-    let share = is_large.then(|| share(Kind::Large)).transpose()?;
+    let size = body.size().map_err(|error| {
+        tracing::error!(%error, "an output that was kept for a client could not be read");
+        Problem::from(Refusal::Internal)
+    })?;
+    let share = (size > limits::FILE_MEMORY_BYTES).then(|| share(Kind::Large)).transpose()?;
+    let bytes = match body {
+        store::Body::Memory(bytes) => content::Bytes::Memory(bytes),
+        store::Body::Spooled(file) => content::Bytes::File(file),
+    };
     let meta = content::Meta {
-        size: bytes.len() as u64,
+        size,
         etag: None,
         modified_at: None,
         kind: HeaderValue::from_static("application/octet-stream"),
     };
-    Ok(content::holding(share, content::answer(headers, meta, content::Bytes::Memory(bytes))?))
+    Ok(content::holding(share, content::answer(headers, meta, bytes)?))
 }
 
 /// The stream from its beginning, piece by piece, until nothing will come any

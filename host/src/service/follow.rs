@@ -23,6 +23,7 @@ use crate::service::live::Attempt;
 use crate::service::live::JobKey;
 use crate::service::live::LiveJob;
 use crate::service::refusal::Refusal;
+use crate::store::Body;
 use crate::store::Stream;
 
 /// What is told at once of a stream.
@@ -71,8 +72,8 @@ enum Source {
     Live(Box<Live>),
     /// The job had ended before.
     Record {
-        stdout: Bytes,
-        stderr: Bytes,
+        stdout: Body,
+        stderr: Body,
     },
 }
 
@@ -98,17 +99,13 @@ impl Service {
         let source = match self.inner.live.get(&JobKey { owner: owner.clone(), id: id.clone() }) {
             Some(job) => Source::Live(Box::new(Live::new(job))),
             None => Source::Record {
-                stdout: self.printed(&job, Stream::Stdout).await?,
-                stderr: self.printed(&job, Stream::Stderr).await?,
+                stdout: self.inner.store.printout(job.seq, Stream::Stdout).await?,
+                stderr: self.inner.store.printout(job.seq, Stream::Stderr).await?,
             },
         };
         // Looked at again: whoever is not listed has ended, and whoever is tells what changes from here on.
         let job = self.job(owner, id).await?;
         Ok(Follower { service: self.clone(), owner: owner.clone(), id: id.clone(), job, seen, source })
-    }
-
-    async fn printed(&self, job: &Job, stream: Stream) -> Result<Bytes, Refusal> {
-        Ok(self.inner.store.printed(job.seq, stream).await?.into())
     }
 }
 
@@ -129,19 +126,17 @@ impl Follower {
         &self.job
     }
 
-    /// How many bytes are held for this follower alone.
-    pub fn held_bytes(&self) -> usize {
-        match &self.source {
-            Source::Live(_) => 0,
-            Source::Record { stdout, stderr } => stdout.len() + stderr.len(),
-        }
+    /// Whether something lies on the disk for this follower alone.
+    pub fn is_large(&self) -> bool {
+        let is_large = |body: &Body| matches!(body, Body::Spooled(_));
+        matches!(&self.source, Source::Record { stdout, stderr } if is_large(stdout) || is_large(stderr))
     }
 
     /// What happens next, and how far the follower is then; `None` after the end, and when
     /// the server stops.
     pub async fn next(&mut self) -> Result<Option<(Event, Seen)>, Refusal> {
         while !self.seen.end {
-            if let Some(event) = self.told_now() {
+            if let Some(event) = self.told_now()? {
                 return Ok(Some((event, self.seen)));
             }
             let Source::Live(live) = &mut self.source else { return Ok(None) };
@@ -160,26 +155,26 @@ impl Follower {
     }
 
     /// The next thing to be told of what is known.
-    fn told_now(&mut self) -> Option<Event> {
+    fn told_now(&mut self) -> Result<Option<Event>, Refusal> {
         if self.seen.attempt != self.job.attempt {
             self.seen = Seen { attempt: self.job.attempt, ..Seen::default() };
         }
         // Of one that is over from the beginning first the state, so that what it printed comes after it.
         let is_over = self.job.state.is_over() && matches!(self.source, Source::Live(_));
         if !is_over && !self.is_told() {
-            return Some(self.enter());
+            return Ok(Some(self.enter()));
         }
-        if let Some(event) = self.printed().or_else(|| self.progress()) {
-            return Some(event);
+        if let Some(event) = self.printed()?.or_else(|| self.progress()) {
+            return Ok(Some(event));
         }
         if !self.job.state.is_over() || self.has_news() {
-            return None;
+            return Ok(None);
         }
         if !self.is_told() {
-            return Some(self.enter());
+            return Ok(Some(self.enter()));
         }
         self.seen.end = true;
-        Some(Event::End(Box::new(self.job.clone())))
+        Ok(Some(Event::End(Box::new(self.job.clone()))))
     }
 
     fn is_told(&self) -> bool {
@@ -198,13 +193,13 @@ impl Follower {
     }
 
     /// The next piece of either stream.
-    fn printed(&mut self) -> Option<Event> {
+    fn printed(&mut self) -> Result<Option<Event>, Refusal> {
         let is_streamed = self.job.delivery == Delivery::Streamed;
         for (stream, offset) in [(Stream::Stdout, self.seen.stdout), (Stream::Stderr, self.seen.stderr)] {
             if is_streamed && stream == Stream::Stdout {
                 continue;
             }
-            let (bytes, is_all) = self.source.read(stream, offset, self.seen.attempt);
+            let (bytes, is_all) = self.source.read(stream, offset, self.seen.attempt)?;
             let bytes = if is_all { bytes } else { bytes.slice(..whole_characters(&bytes)) };
             if bytes.is_empty() {
                 continue;
@@ -213,9 +208,9 @@ impl Follower {
                 Stream::Stdout => self.seen.stdout += bytes.len(),
                 Stream::Stderr => self.seen.stderr += bytes.len(),
             }
-            return Some(Event::Printed { stream, offset, bytes });
+            return Ok(Some(Event::Printed { stream, offset, bytes }));
         }
-        None
+        Ok(None)
     }
 
     fn progress(&mut self) -> Option<Event> {
@@ -227,14 +222,19 @@ impl Follower {
 
 impl Source {
     /// A piece of what an attempt has printed, and whether nothing comes after it.
-    fn read(&mut self, stream: Stream, offset: usize, attempt: u32) -> (Bytes, bool) {
+    fn read(&mut self, stream: Stream, offset: usize, attempt: u32) -> Result<(Bytes, bool), Refusal> {
         match (self, stream) {
-            (Source::Live(live), _) if !live.is_about(attempt) => (Bytes::new(), true),
-            (Source::Live(live), _) => live.read(stream, offset),
+            (Source::Live(live), _) if !live.is_about(attempt) => Ok((Bytes::new(), true)),
+            (Source::Live(live), _) => Ok(live.read(stream, offset)),
             (Source::Record { stdout: all, .. }, Stream::Stdout)
             | (Source::Record { stderr: all, .. }, Stream::Stderr) => {
-                let rest = all.slice(offset.min(all.len())..);
-                (rest.slice(..rest.len().min(PIECE_BYTES_MAX)), rest.len() <= PIECE_BYTES_MAX)
+                let piece = || Ok((all.part(offset as u64, PIECE_BYTES_MAX)?, all.size()?));
+                let (bytes, size) = piece().map_err(|error: std::io::Error| {
+                    tracing::error!(%error, "an output that was kept for a client could not be read");
+                    Refusal::Internal
+                })?;
+                let is_all = offset.saturating_add(bytes.len()) as u64 >= size;
+                Ok((bytes.into(), is_all))
             }
         }
     }

@@ -51,6 +51,7 @@ use crate::service::record::Record;
 use crate::service::refusal::Refusal;
 use crate::service::stream::Client;
 use crate::store::Accepted;
+use crate::store::Body;
 use crate::store::JobFilter;
 use crate::store::Page;
 use crate::store::PageOf;
@@ -102,7 +103,7 @@ struct Entry {
 /// A job's output: what was printed so far, or all of it.
 pub enum Printout {
     /// The job is over, and this is what it printed.
-    Whole(Vec<u8>),
+    Whole(Body),
     /// The job may print more.
     Growing(Arc<Output>),
 }
@@ -355,7 +356,7 @@ impl Service {
             };
             return Ok(Printout::Growing(Arc::clone(output)));
         }
-        Ok(Printout::Whole(self.inner.store.printed(job.seq, stream).await?))
+        Ok(Printout::Whole(self.inner.store.printout(job.seq, stream).await?))
     }
 }
 

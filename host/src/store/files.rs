@@ -4,7 +4,9 @@
 //! from one commit. Nothing here looks at a working copy.
 
 use std::fs::File;
+use std::io;
 use std::io::Seek as _;
+use std::os::unix::fs::FileExt as _;
 use std::time::SystemTime;
 
 use rusqlite::Connection;
@@ -57,6 +59,30 @@ pub enum Body {
     Memory(Vec<u8>),
     /// Nobody else's, at its beginning, gone when it is closed.
     Spooled(File),
+}
+
+impl Body {
+    /// How many bytes there are.
+    pub fn size(&self) -> io::Result<u64> {
+        match self {
+            Body::Memory(bytes) => Ok(bytes.len() as u64),
+            Body::Spooled(file) => Ok(file.metadata()?.len()),
+        }
+    }
+
+    /// At most so many bytes from `at` on; fewer only at the end.
+    pub fn part(&self, at: u64, bytes_max: usize) -> io::Result<Vec<u8>> {
+        let left = usize::try_from(self.size()?.saturating_sub(at)).unwrap_or(usize::MAX);
+        let length = left.min(bytes_max);
+        match self {
+            Body::Memory(bytes) => Ok(bytes[bytes.len() - left..][..length].to_vec()),
+            Body::Spooled(file) => {
+                let mut part = vec![0; length];
+                file.read_exact_at(&mut part, at)?;
+                Ok(part)
+            }
+        }
+    }
 }
 
 impl Store {

@@ -3,6 +3,8 @@
 //! Promise: a job ends once. Every write that ends one names the attempt that
 //! it ends, and does nothing if that attempt is not the one under way.
 
+use std::io::Write as _;
+
 use rusqlite::Connection;
 use rusqlite::ToSql;
 use rusqlite::params;
@@ -12,6 +14,7 @@ use crate::ids::Digest;
 use crate::ids::JobId;
 use crate::ids::ModuleName;
 use crate::ids::SessionId;
+use crate::limits::FILE_MEMORY_BYTES;
 use crate::model::caller::Owner;
 use crate::model::history::ChangeList;
 use crate::model::job::Inputs;
@@ -24,9 +27,12 @@ use crate::model::job::Spent;
 use crate::model::outcome::Outcome;
 use crate::model::rolling_key::KeyName;
 use crate::store::Store;
+use crate::store::block;
 use crate::store::error::Refused;
 use crate::store::error::StoreError;
 use crate::store::expiry;
+use crate::store::files::Body;
+use crate::store::held::Held;
 use crate::store::job_ends;
 use crate::store::job_ends::Behind;
 use crate::store::job_rows;
@@ -214,7 +220,24 @@ impl Store {
         drop(recorded);
     }
 
-    /// What a job that is over printed, up to its limit.
+    /// What a job that is over printed, up to its limit, for a client that may read slowly.
+    pub async fn printout(&self, seq: JobSeq, stream: Stream) -> Result<Body, StoreError> {
+        let bytes = self.printed(seq, stream).await?;
+        let memory_bytes_max = usize::try_from(FILE_MEMORY_BYTES).unwrap_or(usize::MAX);
+        if bytes.len() <= memory_bytes_max {
+            return Ok(Body::Memory(bytes));
+        }
+        let tmp = self.shared().layout.tmp();
+        block(move || {
+            let mut held = Held::new(tmp, memory_bytes_max);
+            held.write_all(&bytes)
+                .and_then(|()| held.into_body())
+                .map_err(StoreError::io("keep an output for a client"))
+        })
+        .await
+    }
+
+    /// The same in memory.
     pub async fn printed(&self, seq: JobSeq, stream: Stream) -> Result<Vec<u8>, StoreError> {
         let word = match stream {
             Stream::Stdout => "stdout",
