@@ -39,6 +39,7 @@ mod run_form;
 mod admin;
 mod quotas;
 mod metrics;
+mod openapi;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod fuzzing;
 
@@ -93,6 +94,7 @@ pub fn router(service: Service, readers: Readers) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/problems/{code}", get(problem::page))
+        .route("/openapi.json", get(openapi::page))
         .layer(no_query_of_anybody.clone());
     let meters: Arc<Meters> = Arc::default();
     let numbers = Router::new().route("/metrics", get(metrics::page));
