@@ -19,6 +19,8 @@ use crate::Job;
 use crate::NewJob;
 use crate::NewSession;
 use crate::Session;
+use crate::contract::Asked;
+use crate::contract::Contract;
 use crate::guests::Dressed;
 
 /// Longer than any `Prefer: wait` of the kit: a server that does not answer fails the test.
@@ -65,13 +67,17 @@ impl Client {
         }
     }
 
-    /// Sends and reads the answer to its end; an error is one of the connection.
+    /// Sends and reads the answer to its end; an error is one of the connection. An answer
+    /// that is not as `/openapi.json` says fails the test.
     pub async fn try_send(&self, request: RequestBuilder) -> Result<Answer, reqwest::Error> {
         let request = request.build()?;
         let asked = format!("{} {}", request.method(), request.url().path());
+        let said = Asked::of(&request);
         let response = self.http.execute(request).await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Ok(Answer { asked, status, headers, body: response.bytes().await?.to_vec() })
+        let answer = Answer { asked, status, headers, body: response.bytes().await?.to_vec() };
+        Contract::published().check(&said, &answer);
+        Ok(answer)
     }
 
     /// Sends, and panics if the connection fails.

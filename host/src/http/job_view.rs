@@ -54,6 +54,7 @@ pub(super) struct JobView {
     /// How its last attempt failed, if it is tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_failure: Option<OutcomeView>,
+    #[schemars(range(min = -limits::PRIORITY_MAX, max = limits::PRIORITY_MAX))]
     priority: i8,
     /// The next attempt, or the last one, does not start before.
     #[schemars(with = "Option<words::Moment>")]
@@ -96,6 +97,7 @@ struct NamedView {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Outcome")]
 pub(super) struct OutcomeView {
+    /// What it ended with, if it ended by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     exit_code: Option<i32>,
     /// Why it failed.

@@ -57,6 +57,7 @@ pub(super) struct EndedJob {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<words::ReasonWord>")]
     pub(super) reason: Option<&'static str>,
+    /// With the code `job-failed`: what the job ended with, if it ended by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) exit_code: Option<i32>,
 }

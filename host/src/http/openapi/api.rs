@@ -102,7 +102,7 @@ impl Api {
             match status.map(|status| status.as_u16()) {
                 Some(401) => add(&headers::WWW_AUTHENTICATE, true),
                 Some(416) => add(&headers::CONTENT_RANGE, true),
-                Some(422) => {
+                Some(422) if codes.contains(&Code::JobFailed) => {
                     add(&headers::JOB_ID, false);
                     add(&headers::JOB_SESSION_ACTIVE, false);
                     add(&headers::SESSION_KEY, false);

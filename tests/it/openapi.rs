@@ -1,0 +1,98 @@
+//! `/openapi.json` says what the server does. The kit holds every answer of every test
+//! against it; here is what else is promised of it.
+
+use boon::Compiler;
+use boon::Schemas;
+use reqwest::Method;
+use reqwest::header::HeaderMap;
+use reqwest::header::HeaderValue;
+use serde_json::Value;
+use serde_json::json;
+use sessile_kit::Answer;
+use sessile_kit::TestServer;
+use sessile_kit::contract::Asked;
+use sessile_kit::contract::Contract;
+
+/// What the OpenAPI Initiative publishes (Apache-2.0), as `openapi-spec-validator` carries it.
+const OFFICIAL: &str = include_str!("openapi/schema-3.1.json");
+
+#[tokio::test]
+async fn the_document_is_for_anybody_and_may_be_kept() {
+    let server = TestServer::start().await;
+    let anybody = server.with_key(None);
+    let answer = anybody.get("/openapi.json").await.expect(200);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.header("cache-control"), Some("no-cache"));
+    assert_eq!(answer.json(), Contract::published().document);
+    let tag = answer.header("etag").expect("it has a tag").to_owned();
+    let again = anybody.request(Method::GET, "/openapi.json").header("if-none-match", &tag);
+    let again = anybody.send(again).await.expect(304);
+    assert!(again.body.is_empty());
+    let head = anybody.send(anybody.request(Method::HEAD, "/openapi.json")).await.expect(200);
+    assert_eq!((head.header("etag"), head.body.len()), (Some(tag.as_str()), 0));
+    let _ = anybody.get("/openapi.json?x=1").await.refused(400, "invalid-request");
+    let _ = anybody.delete("/openapi.json").await.refused(405, "method-not-allowed");
+}
+
+#[test]
+fn the_document_is_openapi_3_1() {
+    let document = &Contract::published().document;
+    let (mut compiler, mut schemas) = (Compiler::new(), Schemas::new());
+    let official = serde_json::from_str(OFFICIAL).expect("it is JSON");
+    let name = "https://spec.openapis.org/oas/3.1/schema/2022-10-07";
+    compiler.add_resource(name, official).expect("it is a resource");
+    let schema = compiler.compile(name, &mut schemas).expect("it is a schema");
+    if let Err(error) = schemas.validate(document, schema) {
+        panic!("{error:#}");
+    }
+    assert!(schemas.validate(&json!({"openapi": "3.1.0"}), schema).is_err());
+    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+}
+
+/// What the kit finds wrong with an answer that no server gave.
+#[track_caller]
+fn check(asked: (&str, &str), status: u16, headers: &[(&'static str, &'static str)], body: Value, expected: &[&str]) {
+    let (method, path) = asked;
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let queries = query.split('&').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let json = (method == "post").then(|| body.clone());
+    let asked = Asked { method: method.to_owned(), path: path.to_owned(), queries, json };
+    let mut map = HeaderMap::new();
+    for (name, value) in [("request-id", "r")].iter().chain(headers) {
+        map.insert(*name, HeaderValue::from_static(value));
+    }
+    let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+    let answer = Answer { asked: format!("{method} {path}"), status, headers: map, body };
+    let wrong = Contract::published().wrong(&asked, &answer);
+    assert_eq!(wrong.len(), expected.len(), "{wrong:#?}");
+    for (wrong, words) in wrong.iter().zip(expected) {
+        assert!(wrong.contains(words), "`{words}` is not in {wrong}");
+    }
+}
+
+#[test]
+fn the_kit_sees_an_answer_that_is_not_as_the_document_says() {
+    const JSON: (&str, &str) = ("content-type", "application/json");
+    const PROBLEM: (&str, &str) = ("content-type", "application/problem+json");
+    let tenant = json!({"id": "t", "created_at": "2026-11-18T11:06:40Z"});
+    let get = ("get", "/v1/admin/tenants/t");
+    check(get, 200, &[JSON], tenant.clone(), &[]);
+    check(get, 200, &[JSON, ("server", "x")], tenant.clone(), &["`server` is not listed"]);
+    check(get, 200, &[("content-type", "text/html")], tenant.clone(), &["text/html"]);
+    check(get, 201, &[JSON], tenant.clone(), &["status"]);
+    check(get, 200, &[JSON], json!({"id": "t", "created_at": "", "more": 1}), &["more"]);
+    check(get, 200, &[JSON], json!({"id": "t"}), &["created_at"]);
+    check(get, 200, &[JSON], json!({"id": "T!", "created_at": ""}), &["pattern"]);
+    check(("get", "/v1/admin/tenants/t?x"), 200, &[JSON], tenant.clone(), &["`x` was accepted"]);
+    check(("get", "/v1/nothing"), 200, &[JSON], tenant, &["no such operation"]);
+    check(("get", "/v1/nothing"), 404, &[PROBLEM], Value::Null, &[]);
+    let problem = |code: &str| json!({"type": "/", "title": "", "status": 404, "detail": "", "code": code});
+    check(get, 404, &[PROBLEM], problem("not-found"), &[]);
+    check(get, 404, &[PROBLEM], problem("conflict"), &["must be 'not-found'"]);
+    check(get, 409, &[PROBLEM], problem("conflict"), &["must be one of"]);
+    check(get, 500, &[PROBLEM], problem("internal"), &[]);
+    check(("delete", "/v1/sessions/s"), 204, &[], Value::Null, &["`session-id` is not there"]);
+    check(("get", "/v1/sessions/s/files/a/b"), 404, &[PROBLEM], problem("not-found"), &[]);
+    let made = [PROBLEM, ("session-id", "s")];
+    check(("post", "/v1/sessions"), 400, &made, problem("invalid-request"), &[]);
+}
