@@ -54,7 +54,8 @@ fn the_document_is_openapi_3_1() {
 fn check(asked: (&str, &str), status: u16, headers: &[(&'static str, &'static str)], body: Value, expected: &[&str]) {
     let (method, path) = asked;
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let queries = query.split('&').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let queries = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let json = (method == "post").then(|| body.clone());
     let asked = Asked { method: method.to_owned(), path: path.to_owned(), queries, json };
     let mut map = HeaderMap::new();
@@ -83,7 +84,7 @@ fn the_kit_sees_an_answer_that_is_not_as_the_document_says() {
     check(get, 200, &[JSON], json!({"id": "t", "created_at": "", "more": 1}), &["more"]);
     check(get, 200, &[JSON], json!({"id": "t"}), &["created_at"]);
     check(get, 200, &[JSON], json!({"id": "T!", "created_at": ""}), &["pattern"]);
-    check(("get", "/v1/admin/tenants/t?x"), 200, &[JSON], tenant.clone(), &["`x` was accepted"]);
+    check(("get", "/v1/admin/tenants/t?x=1"), 200, &[JSON], tenant.clone(), &["`x=1` was accepted"]);
     check(("get", "/v1/nothing"), 200, &[JSON], tenant, &["no such operation"]);
     check(("get", "/v1/nothing"), 404, &[PROBLEM], Value::Null, &[]);
     let problem = |code: &str| json!({"type": "/", "title": "", "status": 404, "detail": "", "code": code});
@@ -93,6 +94,15 @@ fn the_kit_sees_an_answer_that_is_not_as_the_document_says() {
     check(get, 500, &[PROBLEM], problem("internal"), &[]);
     check(("delete", "/v1/sessions/s"), 204, &[], Value::Null, &["`session-id` is not there"]);
     check(("get", "/v1/sessions/s/files/a/b"), 404, &[PROBLEM], problem("not-found"), &[]);
+    let gone = [("session-id", "no id")];
+    check(("delete", "/v1/sessions/s?owner=o"), 204, &gone, Value::Null, &["`session-id` is `no id`"]);
+    check(
+        ("get", "/v1/admin/tenants?limit=501"),
+        200,
+        &[JSON],
+        json!({"items": [], "next_cursor": null}),
+        &["limit=501"],
+    );
     let made = [PROBLEM, ("session-id", "s")];
     check(("post", "/v1/sessions"), 400, &made, problem("invalid-request"), &[]);
 }

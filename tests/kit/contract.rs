@@ -49,24 +49,29 @@ struct Operation {
     parts: Vec<Option<String>>,
     /// Its last name may hold slashes.
     holds_slashes: bool,
-    queries: Vec<String>,
+    queries: HashMap<String, SchemaIndex>,
     body: Option<SchemaIndex>,
     responses: HashMap<String, Response>,
 }
 
 struct Response {
-    /// Each header, and whether it is always there.
-    headers: Vec<(String, bool)>,
+    headers: HashMap<String, Header>,
     /// By media type; `None` if there is no schema for the bytes.
     content: HashMap<String, Option<SchemaIndex>>,
     events: HashMap<String, SchemaIndex>,
+}
+
+struct Header {
+    is_always_there: bool,
+    schema: SchemaIndex,
 }
 
 /// What was asked, as far as the document has a word for it.
 pub struct Asked {
     pub method: String,
     pub path: String,
-    pub queries: Vec<String>,
+    pub queries: Vec<(String, String)>,
+    /// What is no JSON is refused; other tests see to that.
     pub json: Option<Value>,
 }
 
@@ -77,7 +82,7 @@ impl Asked {
         Self {
             method: request.method().as_str().to_ascii_lowercase(),
             path: request.url().path().to_owned(),
-            queries: request.url().query_pairs().map(|(name, _)| name.into_owned()).collect(),
+            queries: request.url().query_pairs().into_owned().collect(),
             json: bytes.and_then(|bytes| serde_json::from_slice(bytes).ok()),
         }
     }
@@ -148,14 +153,11 @@ impl Contract {
         let mut wrong: Vec<String> = asked
             .queries
             .iter()
-            .filter(|name| !operation.queries.contains(name))
-            .map(|name| format!("the query `{name}` was accepted"))
+            .filter(|(name, value)| !operation.queries.get(name).is_some_and(|schema| self.is_valid(value, *schema)))
+            .map(|(name, value)| format!("the query `{name}={value}` was accepted"))
             .collect();
-        match (&asked.json, operation.body) {
-            (Some(json), Some(schema)) => {
-                wrong.extend(self.invalid(json, schema).map(|why| format!("the request was accepted: {why}")));
-            }
-            (Some(_) | None, _) => {}
+        if let (Some(json), Some(schema)) = (&asked.json, operation.body) {
+            wrong.extend(self.invalid(json, schema).map(|why| format!("the request was accepted: {why}")));
         }
         wrong
     }
@@ -167,7 +169,7 @@ impl Contract {
         let Some(response) = operation.responses.get(&status).or(refusal) else {
             return vec!["the status is not listed".to_owned()];
         };
-        let mut wrong = response.wrong_headers(answer);
+        let mut wrong = self.wrong_headers(response, answer);
         if asked.method == "head" {
             return wrong;
         }
@@ -195,6 +197,30 @@ impl Contract {
         }
     }
 
+    fn wrong_headers(&self, response: &Response, answer: &Answer) -> Vec<String> {
+        let absent =
+            response.headers.iter().filter(|(name, header)| header.is_always_there && answer.header(name).is_none());
+        let mut wrong: Vec<String> = absent.map(|(name, _)| format!("the header `{name}` is not there")).collect();
+        for name in answer.headers.keys().map(|name| name.as_str()) {
+            let value = answer.header(name).unwrap_or_default();
+            match response.headers.get(name) {
+                Some(header) if self.is_valid(value, header.schema) => {}
+                Some(_) => wrong.push(format!("the header `{name}` is `{value}`")),
+                None if ORDINARY.contains(&name) => {}
+                None => wrong.push(format!("the header `{name}` is not listed")),
+            }
+        }
+        wrong
+    }
+
+    /// Whether a text outside of JSON can be read as something that the schema allows.
+    fn is_valid(&self, text: &str, schema: SchemaIndex) -> bool {
+        let mut readings = vec![Value::from(text), Value::from(vec![text])];
+        readings
+            .extend(serde_json::from_str(text).ok().filter(|value: &Value| value.is_number() || value.is_boolean()));
+        readings.iter().any(|reading| self.invalid(reading, schema).is_none())
+    }
+
     fn invalid(&self, value: &Value, schema: SchemaIndex) -> Option<String> {
         self.schemas.validate(value, schema).err().map(|error| format!("{error:#}"))
     }
@@ -209,30 +235,33 @@ struct Reader {
 impl Reader {
     fn operation(&mut self, document: &Value, at: &str, path: &str, method: &str, said: &Value) -> Operation {
         let parameters: Vec<&Value> = said["parameters"].as_array().into_iter().flatten().collect();
-        let name = |parameter: &Value| parameter["name"].as_str().unwrap_or_default().to_owned();
+        let queries = parameters.iter().enumerate().filter(|(_, parameter)| parameter["in"] == "query");
+        let queries = queries.map(|(number, parameter)| {
+            let name = parameter["name"].as_str().expect("a parameter has a name");
+            (name.to_owned(), self.schema(&format!("{at}/parameters/{number}/schema")))
+        });
+        let queries = queries.collect();
         let body = said.pointer("/requestBody/content/application~1json/schema");
         let responses = fields(&said["responses"]).map(|(status, response)| {
-            let (at, response) = match response["$ref"].as_str().and_then(|name| name.strip_prefix('#')) {
-                Some(pointer) => (pointer.to_owned(), document.pointer(pointer).expect("a reference leads somewhere")),
-                None => (format!("{at}/responses/{status}"), response),
-            };
-            (status.clone(), self.response(&at, response))
+            let (at, response) = resolved(document, format!("{at}/responses/{status}"), response);
+            (status.clone(), self.response(document, &at, response))
         });
         let responses = responses.collect();
         Operation {
             method: method.to_owned(),
             parts: path.split('/').map(|part| (!part.starts_with('{')).then(|| part.to_owned())).collect(),
             holds_slashes: parameters.iter().any(|parameter| parameter["x-holds-slashes"] == true),
-            queries: parameters.iter().filter(|parameter| parameter["in"] == "query").map(|p| name(p)).collect(),
+            queries,
             body: body.map(|_| self.schema(&format!("{at}/requestBody/content/application~1json/schema"))),
             responses,
         }
     }
 
-    fn response(&mut self, at: &str, said: &Value) -> Response {
+    fn response(&mut self, document: &Value, at: &str, said: &Value) -> Response {
         let headers = fields(&said["headers"]).map(|(name, header)| {
-            // Of those that are named only by reference all are always there.
-            (name.to_ascii_lowercase(), header["required"] == true || header.get("$ref").is_some())
+            let (at, header) = resolved(document, format!("{at}/headers/{name}"), header);
+            let schema = self.schema(&format!("{at}/schema"));
+            (name.to_ascii_lowercase(), Header { is_always_there: header["required"] == true, schema })
         });
         let headers = headers.collect();
         let (mut content, mut events) = (HashMap::new(), HashMap::new());
@@ -265,16 +294,11 @@ impl Operation {
     }
 }
 
-impl Response {
-    fn wrong_headers(&self, answer: &Answer) -> Vec<String> {
-        let absent = self.headers.iter().filter(|(name, always)| *always && answer.header(name).is_none());
-        let mut wrong: Vec<String> = absent.map(|(name, _)| format!("the header `{name}` is not there")).collect();
-        for name in answer.headers.keys().map(|name| name.as_str()) {
-            if !ORDINARY.contains(&name) && !self.headers.iter().any(|(known, _)| known == name) {
-                wrong.push(format!("the header `{name}` is not listed"));
-            }
-        }
-        wrong
+/// What is said somewhere, or what it refers to, and where that is said.
+fn resolved<'v>(document: &'v Value, at: String, said: &'v Value) -> (String, &'v Value) {
+    match said["$ref"].as_str().and_then(|reference| reference.strip_prefix('#')) {
+        Some(pointer) => (pointer.to_owned(), document.pointer(pointer).expect("a reference leads somewhere")),
+        None => (at, said),
     }
 }
 

@@ -42,8 +42,10 @@ pub(super) struct QuotaView {
     usage: BTreeMap<&'static str, u64>,
 }
 
+type Count = fn(&QuotaInForce) -> u64;
+
 /// What is counted, and how.
-const USED: [(Measure, fn(&QuotaInForce) -> u64); 6] = [
+const USED: [(Measure, Count); 6] = [
     (Measure::Sessions, |of| of.held.sessions),
     (Measure::StoredBytes, |of| of.held.stored_bytes),
     (Measure::Modules, |of| of.held.modules),

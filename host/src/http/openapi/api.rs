@@ -18,13 +18,14 @@ use super::paths;
 use super::schemas::Schemas;
 use crate::http::problem::Code;
 use crate::http::problem::ProblemBody;
+use crate::limits;
 use crate::model::caller::Scope;
 
 /// The name of the security scheme.
 pub(super) const API_KEY: &str = "apiKey";
 
-/// What any request may be answered that did not get as far as its operation.
-const ANY: &[Code] = &[Code::RequestTimeout, Code::HeadTooLarge, Code::Internal, Code::Unavailable];
+/// What any request may be answered, whatever it asks for.
+const ANY: &[Code] = &[Code::RequestTimeout, Code::HeadTooLarge, Code::StorageFull, Code::Internal, Code::Unavailable];
 
 /// All operations, as far as they were described.
 pub(super) struct Api {
@@ -101,7 +102,11 @@ impl Api {
             add(&headers::SESSION_ID, false);
             match status.map(|status| status.as_u16()) {
                 Some(401) => add(&headers::WWW_AUTHENTICATE, true),
-                Some(416) => add(&headers::CONTENT_RANGE, true),
+                Some(416) => {
+                    add(&headers::CONTENT_RANGE, true);
+                    add(&headers::SESSION_COMMIT, false);
+                    add(&headers::VARY, false);
+                }
                 Some(422) if codes.contains(&Code::JobFailed) => {
                     add(&headers::JOB_ID, false);
                     add(&headers::JOB_SESSION_ACTIVE, false);
@@ -133,8 +138,8 @@ impl Api {
 
 impl Operation<'_> {
     /// More than the summary says.
-    pub(super) fn more(mut self, description: &'static str) -> Self {
-        self.fields.insert("description".to_owned(), description.into());
+    pub(super) fn more(mut self, description: impl Into<String>) -> Self {
+        self.fields.insert("description".to_owned(), description.into().into());
         self
     }
 
@@ -182,8 +187,13 @@ impl Operation<'_> {
     pub(super) fn json_body<T: JsonSchema>(mut self, body: Body) -> Self {
         let schema = self.api.schemas.read::<T>();
         let content = json!({ "application/json": { "schema": schema } });
-        let required = body == Body::Required;
-        self.fields.insert("requestBody".to_owned(), json!({ "required": required, "content": content }));
+        let (bytes, depth) = (limits::JSON_BYTES_MAX, limits::JSON_DEPTH_MAX);
+        let body = json!({
+            "description": format!("At most {bytes} bytes, and nested at most {depth} levels deep."),
+            "required": body == Body::Required,
+            "content": content,
+        });
+        self.fields.insert("requestBody".to_owned(), body);
         self.codes.extend([Code::RequestTimeout, Code::PayloadTooLarge, Code::UnsupportedMediaType]);
         self
     }

@@ -15,6 +15,7 @@ use crate::http::files::FileView;
 use crate::http::files::ListQuery;
 use crate::http::problem::Code;
 use crate::http::wire::ListView;
+use crate::limits;
 
 /// What every read of a session's content says.
 const READ: &[&Header] = &[&h::SESSION_ID, &h::SESSION_COMMIT];
@@ -63,7 +64,10 @@ fn one_param(api: &mut Api) {
     api.on(Method::PUT, path, "setParam", "Set a parameter.")
         .needs(SUBMIT)
         .takes(&[&h::SESSION_KEY])
-        .bytes_body("The value, as UTF-8 of any type.", &["text/plain; charset=utf-8"])
+        .bytes_body(
+            &at_most("The value, as UTF-8 of any type", limits::PARAM_VALUE_BYTES_MAX as u64),
+            &["text/plain; charset=utf-8"],
+        )
         .answers(204, "It is set.", WRITTEN, &[&h::SESSION_KEY])
         .refuses(&[NO_CHANGE, &[Code::PayloadTooLarge]].concat());
     api.on(Method::DELETE, path, "deleteParam", "Delete a parameter.")
@@ -112,7 +116,7 @@ fn writing(api: &mut Api) {
         .more("Directories above it are made.")
         .needs(SUBMIT)
         .takes(&[&h::IF_MATCH, &h::IF_NONE_MATCH, &h::SESSION_KEY])
-        .bytes_body("All its bytes, of any type.", &["application/octet-stream"])
+        .bytes_body(&at_most("All its bytes, of any type", limits::FILE_BYTES_MAX), &["application/octet-stream"])
         .answers(201, "It is made.", &[WRITTEN, &[&h::ETAG, &h::LOCATION]].concat(), &[&h::SESSION_KEY])
         .answers(204, "It is written.", &[WRITTEN, &[&h::ETAG]].concat(), &[&h::SESSION_KEY])
         .refuses(&[NO_CHANGE, &[Code::PreconditionFailed, Code::PayloadTooLarge, Code::UnsupportedMediaType]].concat());
@@ -122,6 +126,11 @@ fn writing(api: &mut Api) {
         .takes(&[&h::IF_MATCH, &h::IF_NONE_MATCH, &h::SESSION_KEY])
         .answers(204, "It is gone.", WRITTEN, &[&h::SESSION_KEY])
         .refuses(&[NO_CHANGE, &[Code::PreconditionFailed]].concat());
+}
+
+/// What a body is, and how long.
+pub(super) fn at_most(what: &str, bytes: u64) -> String {
+    format!("{what}: at most {bytes} bytes.")
 }
 
 fn archive(api: &mut Api) {
@@ -138,7 +147,7 @@ fn archive(api: &mut Api) {
         .bytes("application/x-tar")
         .answers(304, "The archive is one of `If-None-Match`.", &said, &[])
         .and_head()
-        .refuses(&[NO_BYTES, &[Code::QueueFull, Code::StorageFull]].concat());
+        .refuses(&[NO_BYTES, &[Code::StorageFull]].concat());
     api.on(
         Method::PUT,
         path,

@@ -3,8 +3,6 @@
 use serde_json::Value;
 use serde_json::json;
 
-use crate::limits;
-
 /// A header of requests, of answers, or of both.
 pub(super) struct Header {
     pub(super) name: &'static str,
@@ -51,7 +49,7 @@ fn truth() -> Value {
 pub(super) const PREFER_WAIT: Header = header(
     "Prefer",
     "`wait=N`: answer when the job has ended, at most N seconds later (RFC 7240).",
-    || json!({ "type": "string", "examples": ["wait=10"], "x-wait-max": limits::WAIT_MAX.as_secs() }),
+    || json!({ "type": "string", "examples": ["wait=10"] }),
 );
 pub(super) const PREFER_ASYNC: Header = header(
     "Prefer",

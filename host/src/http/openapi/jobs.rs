@@ -44,10 +44,11 @@ pub(super) fn describe(api: &mut Api) {
 
 fn submitting(api: &mut Api) {
     api.on(Method::POST, "/v1/jobs", "submitJob", "Hand in a job.")
-        .more(
-            "Answers as soon as the job is durable, or with `Prefer: wait=N` when it has ended. The job belongs to the server from then on, \
+        .more(format!(
+            "Answers as soon as the job is durable, or with `Prefer: wait=N` when it has ended, at most N and {} seconds later. The job belongs to the server from then on, \
              not to this request. The same `id` with the same request again runs nothing and is answered with the same job.",
-        )
+            limits::WAIT_MAX.as_secs()
+        ))
         .needs(SUBMIT)
         .takes(&[&h::PREFER_WAIT, &h::SESSION_ID, &h::SESSION_KEY])
         .json_body::<JobForm>(Body::Required)
@@ -76,7 +77,7 @@ fn looking(api: &mut Api) {
         .json_body::<Nothing>(Body::Optional)
         .answers(200, "The job.", &[], &[&h::SESSION_ID])
         .json::<JobView>()
-        .refuses(&[Code::NotFound, Code::Conflict]);
+        .refuses(&[Code::NotFound]);
 }
 
 fn printing(api: &mut Api) {

@@ -4,12 +4,14 @@ use axum::http::Method;
 
 use super::api::Api;
 use super::content::CONDITIONS;
+use super::content::at_most;
 use super::headers as h;
 use super::words;
 use crate::http::modules::ModuleView;
 use crate::http::problem::Code;
 use crate::http::wire::ListView;
 use crate::http::wire::PageQuery;
+use crate::limits;
 use crate::model::caller::Scope;
 
 /// Whoever may run a module or upload one may look at it.
@@ -26,6 +28,7 @@ pub(super) fn describe(api: &mut Api) {
 
 fn uploading(api: &mut Api) {
     let no_module = &[
+        Code::NotFound,
         Code::Conflict,
         Code::PayloadTooLarge,
         Code::UnsupportedModule,
@@ -38,7 +41,10 @@ fn uploading(api: &mut Api) {
         .more("It is compiled before the answer, unless `Prefer: respond-async` says not to wait for that.")
         .needs(WRITE)
         .takes(&[&h::PREFER_ASYNC])
-        .bytes_body("The binary that the compiler wrote.", &["application/wasm"])
+        .bytes_body(
+            &at_most("The binary that the compiler wrote", limits::MODULE_BYTES_MAX as u64),
+            &["application/wasm"],
+        )
         .answers(200, "The latest version has the same bytes; this is it.", &[&h::LOCATION], &[])
         .json::<ModuleView>()
         .answers(201, "The new version.", &[&h::LOCATION], &[])
@@ -91,10 +97,10 @@ fn deleting(api: &mut Api) {
         .more("Accepted jobs still run.")
         .needs(WRITE)
         .answers(204, "They are gone.", &[], &[])
-        .refuses(&[Code::NotFound, Code::Conflict]);
+        .refuses(&[Code::NotFound]);
     api.on(Method::DELETE, "/v1/modules/{name}/versions/{number}", "deleteVersion", "Delete a version of a module.")
         .more("Accepted jobs still run.")
         .needs(WRITE)
         .answers(204, "It is gone.", &[], &[])
-        .refuses(&[Code::NotFound, Code::Conflict]);
+        .refuses(&[Code::NotFound]);
 }

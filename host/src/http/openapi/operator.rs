@@ -93,7 +93,7 @@ fn keys(api: &mut Api) {
         .json_body::<KeyOrder>(Body::Required)
         .answers(201, "The key.", &[], &[])
         .json::<KeyView>()
-        .refuses(&[Code::NotFound, Code::StorageFull]);
+        .refuses(&[Code::NotFound, Code::Conflict, Code::StorageFull]);
     api.on(Method::DELETE, "/v1/admin/tenants/{tenant}/keys/{id}", "deleteKey", "Delete an API key.")
         .more("It is refused from that moment on.")
         .needs(ADMIN)

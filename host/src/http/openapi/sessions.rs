@@ -49,7 +49,7 @@ fn making(api: &mut Api) {
         .json_body::<SessionForm>(Body::Optional)
         .answers(201, "The session.", &[&h::LOCATION, &h::SESSION_ID], &[&h::SESSION_KEY])
         .json::<SessionView>()
-        .refuses(NO_CHANGE);
+        .refuses(&[Code::NotFound, Code::Conflict, Code::QuotaExceeded, Code::StorageFull]);
 }
 
 fn looking(api: &mut Api) {
