@@ -4,11 +4,13 @@
 use boon::Compiler;
 use boon::Schemas;
 use reqwest::Method;
+use reqwest::RequestBuilder;
 use reqwest::header::HeaderMap;
 use reqwest::header::HeaderValue;
 use serde_json::Value;
 use serde_json::json;
 use sessile_kit::Answer;
+use sessile_kit::Client;
 use sessile_kit::TestServer;
 use sessile_kit::contract::Asked;
 use sessile_kit::contract::Contract;
@@ -47,6 +49,58 @@ fn the_document_is_openapi_3_1() {
     }
     assert!(schemas.validate(&json!({"openapi": "3.1.0"}), schema).is_err());
     assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+}
+
+/// A request that gets as far as the question who may ask it.
+fn sample(client: &Client, path: &str, method: &str, operation: &Value) -> RequestBuilder {
+    let names = [("{tenant}", "dev"), ("{code}", "not-found"), ("{number}", "1")];
+    let path = names.iter().fold(path.to_owned(), |path, (name, value)| path.replace(name, value));
+    let request = client.request(method.to_uppercase().parse().expect("a method"), &path.replace(['{', '}'], ""));
+    if operation.pointer("/requestBody/content/application~1json").is_none() {
+        return request;
+    }
+    request.json(&match operation["operationId"].as_str() {
+        Some("submitJob") => json!({"module": "m"}),
+        Some("revertSession") => json!({"to": 0}),
+        Some("createTenant") => json!({"id": "x"}),
+        Some("createKey") => json!({"principal": "p", "scopes": ["submit"]}),
+        _ => json!({}),
+    })
+}
+
+#[tokio::test]
+async fn every_operation_takes_the_keys_that_the_document_says() {
+    const SCOPES: [&str; 4] = ["submit", "modules", "admin", "root"];
+    let server = TestServer::start().await;
+    let stranger = server.with_key(None);
+    for (path, item) in Contract::published().document["paths"].as_object().expect("there are paths") {
+        for (method, operation) in item.as_object().expect("a path has operations") {
+            let alternatives = operation["security"].as_array().expect("every operation says who may ask");
+            let enough: Vec<&str> =
+                alternatives.iter().filter_map(|alternative| alternative["apiKey"][0].as_str()).collect();
+            let is_for_anybody = alternatives.iter().all(|alternative| alternative["apiKey"].is_null());
+            let to_a_stranger = server.send(sample(&stranger, path, method, operation)).await.status;
+            if enough.len() < alternatives.len() || is_for_anybody {
+                assert!(![401, 403].contains(&to_a_stranger), "{method} {path}: {to_a_stranger}");
+                continue;
+            }
+            assert_eq!(to_a_stranger, 401, "{method} {path}");
+            let others: Vec<&str> = SCOPES.into_iter().filter(|scope| !enough.contains(scope)).collect();
+            let without = server.principal("without", &others).await;
+            let answer = server.send(sample(&without, path, method, operation)).await;
+            assert_eq!(answer.status, 403, "{method} {path} with {others:?}: {}", answer.text());
+            let names_one = enough.iter().any(|scope| answer.text().contains(&format!("`{scope}`")));
+            assert!(names_one || method == "head", "{method} {path}: {}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_path_may_come_with_its_slashes_encoded() {
+    let server = TestServer::start().await;
+    let _ = server.new_session().with_id("s").await;
+    let _ = server.put("/v1/sessions/s/files/a%2Fb%2Fc.txt", "x").await.expect(201);
+    assert_eq!(server.get("/v1/sessions/s/files/a/b/c.txt").await.expect(200).text(), "x");
 }
 
 /// What the kit finds wrong with an answer that no server gave.

@@ -208,7 +208,7 @@ pub(super) async fn revert(
 /// What the request for a commit or a rollback may hold.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(rename = "Key")]
+#[schemars(rename = "SessionKey")]
 pub(super) struct KeyForm {
     /// The newest key of a session that demands keys; the header `Session-Key` says the same.
     session_key: Option<String>,

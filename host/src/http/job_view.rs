@@ -21,10 +21,10 @@ use crate::model::rolling_key::RollingKey;
 pub(super) struct JobView {
     #[schemars(with = "words::Id")]
     id: String,
-    /// As the request named it.
-    #[schemars(with = "words::ModuleReference")]
+    /// The name of the module that it runs.
+    #[schemars(with = "words::Name")]
     module: String,
-    /// The version of the module that it runs.
+    /// The module's version.
     version: u32,
     #[schemars(with = "words::Digest")]
     digest: String,

@@ -265,8 +265,10 @@ impl Operation<'_> {
         if is_for_anybody {
             self.fields.entry("security").or_insert_with(|| json!([]));
         } else {
-            let alternatives: Vec<Value> =
-                self.scopes.iter().map(|scope| json!({ API_KEY: [scope.to_string()] })).collect();
+            // Which allows everything.
+            let root = [Scope::Root].iter().filter(|root| !self.scopes.contains(root));
+            let alternatives = self.scopes.iter().chain(root).map(|scope| json!({ API_KEY: [scope.to_string()] }));
+            let alternatives: Vec<Value> = alternatives.collect();
             self.fields.insert("security".to_owned(), alternatives.into());
             self.codes.extend([Code::Unauthorized, Code::Forbidden, Code::RateLimited]);
         }

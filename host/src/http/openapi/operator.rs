@@ -18,7 +18,7 @@ use crate::model::caller::Scope;
 
 /// All tenants.
 const ROOT: &[Scope] = &[Scope::Root];
-/// One's own tenant with the first, any with the second.
+/// One's own tenant.
 const ADMIN: &[Scope] = &[Scope::Admin];
 
 const TENANTS: &str = "/v1/admin/tenants";
