@@ -76,7 +76,6 @@ pub(super) const LAST_EVENT_ID: Header = header(
 );
 pub(super) const TE: Header =
     header("TE", "`trailers` if the client reads the trailer `Job-Outcome` (RFC 9110).", text);
-pub(super) const ACCEPT: Header = header("Accept", "`application/openmetrics-text` for that form of the page.", text);
 
 // --- both ---
 

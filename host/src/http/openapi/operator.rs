@@ -113,7 +113,6 @@ fn server(api: &mut Api) {
     api.on(Method::GET, "/metrics", "getMetrics", "Read the operator's page of numbers, for Prometheus.")
         .more("A key is needed unless the server's settings say that anybody may read it.")
         .may_need(Scope::Root)
-        .takes(&[&h::ACCEPT])
         .answers(200, "The page.", &[], &[])
         .text("text/plain; version=0.0.4; charset=utf-8")
         .text("application/openmetrics-text; version=1.0.0; charset=utf-8")
