@@ -74,6 +74,7 @@ mod names;
 // The server as a program, and programs on the server.
 mod serving;
 mod first_key;
+mod openapi;
 mod operators;
 mod metrics;
 mod quarantine;

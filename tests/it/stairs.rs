@@ -28,6 +28,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("axum::", "http/"),
     ("hyper::", "http/"),
     ("prometheus_client::", "http/metrics"),
+    ("schemars::", "http/"),
     ("rusqlite::", "store/"),
     ("tar::", "store/"),
     ("flate2::", "store/"),

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use reqwest::RequestBuilder;
+use reqwest::redirect::Policy;
 use serde_json::Value;
 use serde_json::json;
 
@@ -19,6 +20,8 @@ use crate::Job;
 use crate::NewJob;
 use crate::NewSession;
 use crate::Session;
+use crate::contract::Asked;
+use crate::contract::Contract;
 use crate::guests::Dressed;
 
 /// Longer than any `Prefer: wait` of the kit: a server that does not answer fails the test.
@@ -36,7 +39,8 @@ pub struct Client {
 
 impl Client {
     pub(crate) fn new(url: Arc<RwLock<String>>, key: Option<String>) -> Self {
-        let http = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).no_proxy();
+        // Each answer is looked at as it is, so nothing is followed.
+        let http = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).no_proxy().redirect(Policy::none());
         let http = http.build().expect("a plain HTTP client needs nothing that could be missing");
         Self { http, url, key, uploaded: Arc::default() }
     }
@@ -65,13 +69,17 @@ impl Client {
         }
     }
 
-    /// Sends and reads the answer to its end; an error is one of the connection.
+    /// Sends and reads the answer to its end; an error is one of the connection. An answer
+    /// that is not as `/openapi.json` says fails the test.
     pub async fn try_send(&self, request: RequestBuilder) -> Result<Answer, reqwest::Error> {
         let request = request.build()?;
         let asked = format!("{} {}", request.method(), request.url().path());
+        let said = Asked::of(&request);
         let response = self.http.execute(request).await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Ok(Answer { asked, status, headers, body: response.bytes().await?.to_vec() })
+        let answer = Answer { asked, status, headers, body: response.bytes().await?.to_vec() };
+        Contract::published().check(&said, &answer);
+        Ok(answer)
     }
 
     /// Sends, and panics if the connection fails.

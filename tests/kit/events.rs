@@ -6,8 +6,11 @@ use reqwest::Method;
 use reqwest::Response;
 use serde_json::Value;
 
+use crate::Answer;
 use crate::Client;
 use crate::Job;
+use crate::contract::Asked;
+use crate::contract::Contract;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,12 +38,19 @@ impl Events {
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
-        let response = request.send().await.unwrap_or_else(|error| panic!("the server does not answer: {error:?}"));
+        let (http, request) = request.build_split();
+        let request = request.unwrap_or_else(|error| panic!("the request is wrong: {error:?}"));
+        let asked = Asked::of(&request);
+        let response =
+            http.execute(request).await.unwrap_or_else(|error| panic!("the server does not answer: {error:?}"));
         if response.status() == 204 {
             return None;
         }
         assert_eq!(response.status(), 200);
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let answer = Answer { asked: asked.path.clone(), status, headers, body: Vec::new() };
+        Contract::published().check(&asked, &answer);
+        assert_eq!(answer.header("content-type"), Some("text/event-stream"));
         Some(Self { response, read: Vec::new() })
     }
 
@@ -93,5 +103,6 @@ fn parsed(block: &str) -> Option<Event> {
         return None;
     };
     let data = serde_json::from_str(&data).unwrap_or_else(|error| panic!("{data}: {error}"));
+    Contract::published().check_event(&name, &data);
     Some(Event { id, name, data })
 }

@@ -24,6 +24,8 @@ mod events;
 
 mod answer;
 
+pub mod contract;
+
 pub mod run;
 
 mod wire;

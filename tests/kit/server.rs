@@ -29,6 +29,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::Client;
+use crate::contract::Contract;
 
 /// A server that is not ready by then has failed, however loaded the machine.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -61,8 +62,15 @@ impl Settings {
         self.start_on(|_| ()).await
     }
 
+    /// Starts one of whose answers nothing is known yet.
+    pub(crate) fn start_unheld(self) -> TestServer {
+        TestServer::launch(self, |_| ())
+    }
+
     /// Starts one on the data directory that `prepare` makes where it is told.
     pub async fn start_on(self, prepare: impl FnOnce(&Path)) -> TestServer {
+        // Before the test's own server, whose clients would wait for it.
+        let _ = Contract::published();
         TestServer::launch(self, prepare)
     }
 }

@@ -6,11 +6,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
 use crate::http::auth::require;
 use crate::http::no_content;
+use crate::http::openapi::words;
 use crate::http::problem::Problem;
 use crate::http::wire::Json;
 use crate::http::wire::ListView;
@@ -26,9 +28,13 @@ use crate::service::Service;
 use crate::store::Key;
 use crate::store::Tenant;
 
-#[derive(Serialize)]
-struct TenantView {
+/// A tenant: nothing of one is visible to another.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Tenant")]
+pub(super) struct TenantView {
+    #[schemars(with = "words::Name")]
     id: String,
+    #[schemars(with = "words::Moment")]
     created_at: String,
 }
 
@@ -38,15 +44,22 @@ impl From<Tenant> for TenantView {
     }
 }
 
-#[derive(Serialize)]
-struct KeyView {
+/// An API key. Only a hash of the key itself is stored.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ApiKey")]
+pub(super) struct KeyView {
     id: String,
+    /// Who it speaks for.
+    #[schemars(with = "words::Id")]
     principal: String,
+    #[schemars(with = "Vec<words::ScopeWord>")]
     scopes: Vec<String>,
+    #[schemars(with = "words::Moment")]
     created_at: String,
-    /// `null`: never.
+    /// To the minute or so; `null`: never.
+    #[schemars(with = "Option<words::Moment>")]
     last_used_at: Option<String>,
-    /// Only in the answer that made it.
+    /// The key itself, only in the answer that made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
 }
@@ -64,16 +77,25 @@ impl KeyView {
     }
 }
 
-#[derive(Deserialize)]
+/// A tenant to be made.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewTenant")]
 pub(super) struct TenantOrder {
+    #[schemars(with = "words::Name")]
     id: String,
 }
 
-#[derive(Deserialize)]
+/// An API key to be made.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewApiKey")]
 pub(super) struct KeyOrder {
+    /// Who it is to speak for.
+    #[schemars(with = "words::Id")]
     principal: String,
+    /// What it is to allow; nothing that the caller may not.
+    #[schemars(with = "Vec<words::ScopeWord>", length(min = 1))]
     scopes: Vec<String>,
 }
 

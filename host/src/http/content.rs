@@ -50,6 +50,8 @@ pub(super) struct Meta {
 /// Where the bytes are.
 pub(super) enum Bytes {
     Memory(Vec<u8>),
+    /// The same for everybody.
+    Static(&'static [u8]),
     /// From its beginning.
     File(File),
 }
@@ -128,6 +130,10 @@ fn body(bytes: Bytes, part: Range<u64>) -> Result<Body, Problem> {
             let part = part.start as usize..part.end as usize;
             let part = bytes.get(part).unwrap_or_default().to_vec();
             Ok(Body::from(part))
+        }
+        Bytes::Static(bytes) => {
+            let part = part.start as usize..part.end as usize;
+            Ok(Body::from(bytes.get(part).unwrap_or_default()))
         }
         Bytes::File(mut file) => {
             file.seek(SeekFrom::Start(part.start)).map_err(|error| {

@@ -19,6 +19,7 @@ use axum::response::sse::Sse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::stream;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::http::auth::require;
@@ -29,6 +30,7 @@ use crate::http::jobs::job_id;
 use crate::http::jobs::with_its_session;
 use crate::http::line::Line;
 use crate::http::no_content;
+use crate::http::openapi::words;
 use crate::http::places::Kind;
 use crate::http::places::Share;
 use crate::http::problem::Problem;
@@ -57,24 +59,33 @@ const END: &str = "end";
 /// Before the first state.
 const NONE: &str = "none";
 
-#[derive(Serialize)]
-struct StateView {
+/// The data of the event `state`: the state that the job is in from now on.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StateEvent")]
+pub(super) struct StateView {
+    #[schemars(with = "words::JobStateWord")]
     state: &'static str,
+    /// How often the job was started.
     attempt: u32,
+    /// Of a job that waits for its time.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<words::Moment>")]
     not_before: Option<String>,
+    /// How the last attempt failed, if the job is tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_failure: Option<OutcomeView>,
 }
 
-/// What was printed: as text, or if it is none, as base64.
-#[derive(Serialize)]
-struct PrintedView {
+/// The data of the events `stdout` and `stderr`: what was printed, as `text`, or if it is none, as `base64`.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PrintedEvent")]
+pub(super) struct PrintedView {
     /// How many bytes the stream had before.
     offset: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("contentEncoding" = "base64"))]
     base64: Option<String>,
 }
 

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -18,6 +19,7 @@ use crate::http::content;
 use crate::http::history::with_commit;
 use crate::http::line::Line;
 use crate::http::no_content;
+use crate::http::openapi::words;
 use crate::http::places::Kind;
 use crate::http::problem::Code;
 use crate::http::problem::Problem;
@@ -42,11 +44,16 @@ use crate::store;
 use crate::store::FileEntry;
 use crate::store::Recursive;
 
-#[derive(Serialize)]
-struct FileView {
+/// What lies at a path in a session's directory.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "File")]
+pub(super) struct FileView {
+    #[schemars(with = "words::FilePath")]
     path: String,
+    #[schemars(with = "words::EntryKindWord")]
     kind: &'static str,
     size: u64,
+    #[schemars(with = "words::Moment")]
     modified_at: String,
 }
 
@@ -61,15 +68,21 @@ impl From<FileEntry> for FileView {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
+    /// The directory to list; the session's own if not said.
     #[serde(default)]
     prefix: String,
+    /// Whether what lies in directories below is listed too.
     #[serde(default)]
     recursive: bool,
+    /// How many items at most.
+    #[schemars(with = "Option<words::Limit>")]
     limit: Option<usize>,
+    /// `next_cursor` of the page before.
     cursor: Option<String>,
+    /// The commit that is looked at; the last one if not said.
     commit: Option<u64>,
 }
 
@@ -100,10 +113,11 @@ pub(super) async fn read(
     answer(&service, &caller, &line, (&id, &path), query.commit, &headers).await
 }
 
-/// `?commit=` of a read: the commit that is looked at, the last one without it.
-#[derive(Deserialize)]
+/// `?commit=` of a read.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CommitQuery {
+    /// The commit that is looked at; the last one if not said.
     pub(super) commit: Option<u64>,
 }
 
@@ -184,9 +198,10 @@ fn must_be_the_whole_file(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DeleteQuery {
+    /// Whether a directory is deleted with what is in it.
     #[serde(default)]
     recursive: bool,
 }

@@ -130,6 +130,14 @@ pub fn headers(bytes: &[u8]) {
     check_location(&String::from_utf8_lossy(bytes));
 }
 
+/// What a request is answered, as it comes from the connection.
+#[cfg(test)]
+pub(super) fn answer_to(request: &[u8]) -> Vec<u8> {
+    let server = &*SERVER;
+    let runtime = server.runtime.lock().expect("an input that panics is the last one");
+    runtime.block_on(server.answer(&with_key(request, &server.key)))
+}
+
 fn with_key(bytes: &[u8], key: &str) -> Vec<u8> {
     let mut request = Vec::with_capacity(bytes.len());
     let mut rest = bytes;

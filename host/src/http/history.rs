@@ -6,12 +6,15 @@ use axum::http::HeaderName;
 use axum::http::HeaderValue;
 use axum::response::IntoResponse;
 use axum::response::Response;
+use schemars::JsonSchema;
+use schemars::Schema;
 use serde::Deserialize;
 use serde::Serialize;
 
 use crate::http::auth::require;
 use crate::http::files;
 use crate::http::line::Line;
+use crate::http::openapi::words;
 use crate::http::problem::Problem;
 use crate::http::session_keys::accepted;
 use crate::http::session_keys::shown_key;
@@ -40,37 +43,57 @@ use crate::service::session_keys::Visit;
 /// The commit that an answer was read from; `?commit=` asks for the same again.
 const SESSION_COMMIT: HeaderName = HeaderName::from_static("session-commit");
 
-#[derive(Serialize)]
-struct CommitView {
+/// A commit of a session.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Commit")]
+pub(super) struct CommitView {
+    /// Its number; 0 is the session as it was made.
     commit: u64,
+    #[schemars(with = "words::Moment")]
     at: String,
+    /// What made it.
+    #[schemars(with = "words::CauseWord")]
     cause: &'static str,
     /// The job that made it, if one did.
+    #[schemars(with = "Option<words::Id>")]
     job: Option<String>,
+    /// What the session's files held after it.
     bytes: u64,
+    /// Files, directories and links after it.
     files: u64,
+    /// What it changed; not in a list.
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<ChangesView>,
 }
 
 /// What a transaction changed, or would have changed.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Changes")]
 pub(super) struct ChangesView {
     files: Vec<FileChangeView>,
     params: Vec<ParamChangeView>,
 }
 
-#[derive(Serialize)]
+/// What became of a file, a directory or a link.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FileChange")]
 struct FileChangeView {
+    #[schemars(with = "words::FilePath")]
     path: String,
+    #[schemars(with = "words::EntryKindWord")]
     kind: &'static str,
+    #[schemars(with = "words::ChangeWord")]
     change: &'static str,
     size: u64,
 }
 
-#[derive(Serialize)]
+/// What became of a parameter.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ParamChange")]
 struct ParamChangeView {
+    #[schemars(with = "words::ParamName")]
     name: String,
+    #[schemars(with = "words::ChangeWord")]
     change: &'static str,
 }
 
@@ -145,13 +168,26 @@ pub(super) async fn file(
     files::answer(&service, &caller, &line, (&id, &path), Some(number), &headers).await
 }
 
-#[derive(Deserialize)]
+/// The commit to which a session goes back.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Revert", transform = named_either_way)]
 pub(super) struct RevertForm {
-    /// Or `commit`, as a fork's `from` names it.
+    /// The commit's number; or as `commit`, as a fork's `from` names it.
     #[serde(alias = "commit")]
     to: u64,
+    /// The newest key of a session that demands keys; the header `Session-Key` says the same.
     session_key: Option<String>,
+}
+
+/// A schema knows no second name of a field, so it gets a second field.
+fn named_either_way(schema: &mut Schema) {
+    let Some(properties) = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut) else { return };
+    if let Some(to) = properties.get("to").cloned() {
+        properties.insert("commit".to_owned(), to);
+        schema.remove("required");
+        schema.insert("oneOf".to_owned(), serde_json::json!([{ "required": ["to"] }, { "required": ["commit"] }]));
+    }
 }
 
 /// `POST …/revert`: the session is what it was at a commit, as a new one.
@@ -170,9 +206,11 @@ pub(super) async fn revert(
 }
 
 /// What the request for a commit or a rollback may hold.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "SessionKey")]
 pub(super) struct KeyForm {
+    /// The newest key of a session that demands keys; the header `Session-Key` says the same.
     session_key: Option<String>,
 }
 

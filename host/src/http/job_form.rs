@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
 use crate::clock::Timestamp;
+use crate::http::openapi::words;
 use crate::http::problem::Problem;
 use crate::http::session_form::QueueWord;
 use crate::http::session_keys::agreed;
@@ -32,45 +34,86 @@ use crate::model::schedule::Priority;
 use crate::model::schedule::Schedule;
 use crate::service::jobs::JobOrder;
 
-/// `POST /v1/jobs`. Serialised again only for its fingerprint.
-#[derive(Default, Deserialize, Serialize)]
+/// A job to be run.
+// Serialised again only for its fingerprint.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewJob")]
 pub(super) struct JobForm {
+    /// The job's id. The same id with the same request again is answered with the same job; without it the server chooses one.
+    #[schemars(with = "Option<words::Id>")]
     id: Option<String>,
+    /// The module to run: `name`, `name@3` or `name@sha256:…`.
+    #[schemars(with = "words::ModuleReference")]
     pub(super) module: String,
+    /// Its arguments, after its name.
     #[serde(default)]
+    #[schemars(length(max = limits::ARGS_MAX))]
     pub(super) args: Vec<String>,
+    /// Its environment variables.
     #[serde(default)]
+    #[schemars(with = "words::Variables")]
     pub(super) env: BTreeMap<String, String>,
+    /// What it reads from stdin, as text; or `stdin_base64`, but not both.
     stdin: Option<String>,
+    /// What it reads from stdin, in base64.
+    #[schemars(extend("contentEncoding" = "base64"))]
     stdin_base64: Option<String>,
+    /// The session in which it runs. If there is none of that id, the job runs outside of any.
+    #[schemars(with = "Option<words::Id>")]
     session: Option<String>,
+    /// The newest key of a session that demands keys; the header `Session-Key` says the same.
     session_key: Option<String>,
+    /// Whether it waits while its session is busy; if not said, as the session says.
     pub(super) queue: Option<QueueWord>,
+    /// What it may use at most.
     #[serde(default, deserialize_with = "object")]
     pub(super) limits: LimitsForm,
+    /// Of a tenant's jobs that wait for a slot, the one of higher priority begins first; 0 if not said.
+    #[schemars(range(min = -limits::PRIORITY_MAX, max = limits::PRIORITY_MAX))]
     priority: Option<i64>,
+    /// It starts no sooner.
+    #[schemars(with = "Option<words::Moment>")]
     not_before: Option<String>,
+    /// How often it is run again when it failed; 0 if not said.
+    #[schemars(range(min = 0, max = limits::RETRIES_MAX))]
     retries: Option<i64>,
+    /// Labels by which it is found again.
     #[serde(default)]
+    #[schemars(with = "words::Labels")]
     labels: BTreeMap<String, String>,
+    /// Whether it gets its session's parameters as environment variables too.
     #[serde(default)]
     pub(super) params_in_env: bool,
+    /// `false` for a dry run, which says what it would change and keeps nothing.
     commit: Option<bool>,
+    /// What becomes of it if the server dies while it runs; `rerun` if not said.
     on_crash: Option<OnCrashWord>,
 }
 
-#[derive(Default, Deserialize, Serialize)]
+/// What a job may use at most.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "NewJobLimits")]
 pub(super) struct LimitsForm {
+    /// Milliseconds from its start to its end.
+    #[schemars(range(min = 1, max = millis(limits::WALL_MAX)))]
     pub(super) wall_ms: Option<u64>,
+    /// Milliseconds of processor time.
+    #[schemars(range(min = 1, max = millis(limits::CPU_MAX)))]
     pub(super) cpu_ms: Option<u64>,
+    /// All memories and tables together.
+    #[schemars(range(min = limits::MEMORY_BYTES_MIN, max = limits::MEMORY_BYTES_MAX))]
     pub(super) memory_bytes: Option<u64>,
+    /// Each of stdout and stderr.
+    #[schemars(range(min = 0, max = limits::OUTPUT_BYTES_MAX))]
     output_bytes: Option<u64>,
 }
 
-#[derive(Clone, Copy, Deserialize, Serialize)]
+/// What becomes of a job that was running when the server died: it is run again, or fails.
+#[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(inline)]
 enum OnCrashWord {
     Rerun,
     Fail,

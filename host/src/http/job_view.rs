@@ -2,84 +2,127 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::http::history::ChangesView;
+use crate::http::openapi::words;
 use crate::http::wire::rfc3339;
+use crate::limits;
 use crate::model::job::Job;
 use crate::model::job::Progress;
 use crate::model::outcome::Outcome;
 use crate::model::rolling_key::RollingKey;
 
-#[derive(Serialize)]
+/// One run of a module, as it is now.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Job")]
 pub(super) struct JobView {
+    #[schemars(with = "words::Id")]
     id: String,
+    /// The name of the module that it runs.
+    #[schemars(with = "words::Name")]
     module: String,
+    /// The module's version.
     version: u32,
+    #[schemars(with = "words::Digest")]
     digest: String,
+    /// The session that it named; `null` if it named none.
     session: Option<NamedView>,
-    /// Only in the answer to the submission (R28).
+    /// The key for the next request to its session. Only in the answer to the submission, if the session demands keys.
     #[serde(skip_serializing_if = "Option::is_none")]
     session_key: Option<String>,
+    #[schemars(with = "words::JobStateWord")]
     state: &'static str,
-    /// `null` until the job is over.
+    /// How it ended; `null` until it is over.
     outcome: Option<OutcomeView>,
+    /// The JSON that it handed back, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Value>")]
     result: Option<Box<RawValue>>,
     /// `false` for a dry run.
     commit: bool,
     /// What a dry run would have changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<ChangesView>,
+    /// How far it says that it is, while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<ProgressView>,
+    /// How often it was started.
     attempt: u32,
-    /// Of a job that failed and is tried again.
+    /// How its last attempt failed, if it is tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_failure: Option<OutcomeView>,
+    #[schemars(range(min = -limits::PRIORITY_MAX, max = limits::PRIORITY_MAX))]
     priority: i8,
     /// The next attempt, or the last one, does not start before.
+    #[schemars(with = "Option<words::Moment>")]
     not_before: Option<String>,
     retries: u32,
     limits: LimitsView,
+    #[schemars(with = "words::Labels")]
     labels: BTreeMap<String, String>,
+    #[schemars(with = "words::Moment")]
     created_at: String,
+    #[schemars(with = "Option<words::Moment>")]
     started_at: Option<String>,
+    #[schemars(with = "Option<words::Moment>")]
     ended_at: Option<String>,
+    /// Milliseconds from its acceptance to its start; `null` before that.
     queue_ms: Option<u64>,
+    /// Milliseconds from its start to its end.
     wall_ms: u64,
+    /// Milliseconds of processor time.
     cpu_ms: u64,
     memory_peak_bytes: u64,
     stdout_bytes: u64,
     stderr_bytes: u64,
+    /// Whether it printed more than is kept.
     stdout_truncated: bool,
     stderr_truncated: bool,
 }
 
-#[derive(Serialize)]
+/// The session that a job named.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "NamedSession")]
 struct NamedView {
+    #[schemars(with = "words::Id")]
     id: String,
+    /// Whether the job runs in it; `false` if there is no such session.
     active: bool,
 }
 
-#[derive(Serialize)]
+/// How a job ended.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Outcome")]
 pub(super) struct OutcomeView {
+    /// What it ended with, if it ended by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     exit_code: Option<i32>,
+    /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<words::ReasonWord>")]
     reason: Option<&'static str>,
+    /// A sentence about it; for a trap with the backtrace.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
 }
 
-#[derive(Serialize)]
+/// How far a job says that it is.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Progress")]
 pub(super) struct ProgressView {
+    /// From 0 to 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
     fraction: f64,
+    #[schemars(length(max = limits::PROGRESS_BYTES_MAX))]
     message: String,
 }
 
-#[derive(Serialize)]
+/// What a job may use at most.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "JobLimits")]
 struct LimitsView {
     wall_ms: u64,
     cpu_ms: u64,

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::http::auth::require;
@@ -15,6 +16,7 @@ use crate::http::content;
 use crate::http::job_form::JobForm;
 use crate::http::job_view::JobView;
 use crate::http::line::Line;
+use crate::http::openapi::words;
 use crate::http::places::Kind;
 use crate::http::problem::Problem;
 use crate::http::session_keys::shown_key;
@@ -85,15 +87,24 @@ fn wanted_wait(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
     Ok(Some(Duration::from_secs(seconds).min(limits::WAIT_MAX)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct JobQuery {
+    /// Only jobs that named this session.
+    #[schemars(with = "Option<words::Id>")]
     session: Option<String>,
+    /// Only jobs in this state.
+    #[schemars(with = "Option<words::JobStateWord>")]
     state: Option<String>,
+    /// Only jobs of this module.
+    #[schemars(with = "Option<words::Name>")]
     module: Option<String>,
-    /// `name` or `name=value`.
+    /// Only jobs with this label: `name` or `name=value`.
     label: Option<String>,
+    /// How many items at most.
+    #[schemars(with = "Option<words::Limit>")]
     limit: Option<usize>,
+    /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
@@ -141,8 +152,8 @@ pub(super) async fn show(
     Ok(answer(&service, job, None))
 }
 
-/// What the request for a cancel holds.
-#[derive(Default, Deserialize)]
+/// An object with nothing in it; nothing has to be said.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}
 

@@ -40,6 +40,7 @@ mod admin;
 mod quotas;
 mod metrics;
 mod ui;
+mod openapi;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod fuzzing;
 
@@ -97,6 +98,7 @@ pub fn router(service: Service, readers: Readers) -> Router {
         .route("/ui", get(ui::page))
         .route("/ui/", get(ui::page_below))
         .route("/ui/{file}", get(ui::asset))
+        .route("/openapi.json", get(openapi::page))
         .layer(no_query_of_anybody.clone());
     let meters: Arc<Meters> = Arc::default();
     let numbers = Router::new().route("/metrics", get(metrics::page));

@@ -8,12 +8,14 @@ use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::http::auth::require;
 use crate::http::content;
 use crate::http::line::Line;
 use crate::http::no_content;
+use crate::http::openapi::words;
 use crate::http::places::Kind;
 use crate::http::problem::Problem;
 use crate::http::wire::Json;
@@ -37,28 +39,57 @@ use crate::service::Service;
 use crate::service::modules::Answer;
 use crate::service::modules::Uploaded;
 
-#[derive(Serialize)]
-struct ModuleView {
+/// One version of a module.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Module")]
+pub(super) struct ModuleView {
+    #[schemars(with = "words::Name")]
     name: String,
+    /// 1 for the first upload under the name, and so on; never used twice.
     version: u32,
+    #[schemars(with = "words::Digest")]
     digest: String,
+    /// How many bytes were uploaded.
     size: u64,
-    state: &'static str,
+    state: StateWord,
     /// Why the version was rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    kind: &'static str,
+    kind: KindWord,
+    /// What it asks of the host.
     imports: Vec<String>,
+    #[schemars(with = "words::Moment")]
     created_at: String,
+    /// The principal who uploaded it.
+    #[schemars(with = "words::Id")]
     created_by: String,
+}
+
+/// Whether jobs can run a version of a module.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum StateWord {
+    Compiling,
+    Ready,
+    Rejected,
+}
+
+/// A core module of WASI p1, or a component of WASI p2.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum KindWord {
+    Core,
+    Component,
 }
 
 impl From<ModuleVersion> for ModuleView {
     fn from(version: ModuleVersion) -> Self {
         let (state, reason) = match version.state {
-            ModuleState::Compiling => ("compiling", None),
-            ModuleState::Ready => ("ready", None),
-            ModuleState::Rejected { reason } => ("rejected", Some(reason)),
+            ModuleState::Compiling => (StateWord::Compiling, None),
+            ModuleState::Ready => (StateWord::Ready, None),
+            ModuleState::Rejected { reason } => (StateWord::Rejected, Some(reason)),
         };
         Self {
             name: version.name.to_string(),
@@ -68,8 +99,8 @@ impl From<ModuleVersion> for ModuleView {
             state,
             reason,
             kind: match version.kind {
-                ModuleKind::Core => "core",
-                ModuleKind::Component => "component",
+                ModuleKind::Core => KindWord::Core,
+                ModuleKind::Component => KindWord::Component,
             },
             imports: version.imports.to_vec(),
             created_at: rfc3339(version.created_at),

@@ -11,6 +11,7 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::engine::Output;
@@ -35,9 +36,10 @@ use crate::store::Stream;
 /// One piece of a followed stream.
 const PIECE_BYTES_MAX: usize = 64 << 10;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OutputQuery {
+    /// Whether the answer goes on until the job has ended.
     #[serde(default)]
     follow: bool,
 }

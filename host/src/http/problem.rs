@@ -18,8 +18,10 @@ use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::http::openapi::words;
 use crate::http::sessions::SESSION_ID;
 use crate::ids::SessionId;
 use crate::limits::RETRY_AFTER;
@@ -43,12 +45,19 @@ pub struct Problem {
 }
 
 /// The job that a problem is about, for programs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(super) struct EndedJob {
+    /// With the code `job-failed`: the job.
+    #[schemars(with = "words::Id")]
     pub(super) job_id: String,
+    /// With the code `job-failed`: how the job ended.
+    #[schemars(with = "words::JobStateWord")]
     pub(super) state: &'static str,
+    /// With the code `job-failed`: why the job failed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<words::ReasonWord>")]
     pub(super) reason: Option<&'static str>,
+    /// With the code `job-failed`: what the job ended with, if it ended by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) exit_code: Option<i32>,
 }
@@ -85,12 +94,19 @@ impl Problem {
     }
 }
 
-#[derive(Serialize)]
-struct ProblemBody<'a> {
+/// Why a request was refused (RFC 9457).
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(super) struct ProblemBody<'a> {
+    /// The address of a page about the code.
+    #[schemars(extend("format" = "uri-reference"))]
     r#type: String,
     title: &'a str,
     status: u16,
+    /// What was wrong, with the value, and what would be right.
     detail: &'a str,
+    /// The word that a program may match on.
+    #[schemars(with = "words::CodeWord")]
     code: &'a str,
     #[serde(flatten)]
     job: Option<&'a EndedJob>,

@@ -2,13 +2,21 @@
 //!
 //! Whoever manages a tenant may look; only `root` may change it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
+use schemars::JsonSchema;
+use schemars::Schema;
+use schemars::SchemaGenerator;
+use schemars::json_schema;
+use serde::Deserialize;
 use serde::Serialize;
+use serde_json::Map;
 use serde_json::Value;
+use serde_json::json;
 
 use crate::http::admin::managed;
 use crate::http::admin::tenant_id;
@@ -26,23 +34,54 @@ use crate::model::quota::QuotaChange;
 use crate::service::Service;
 use crate::service::quotas::QuotaInForce;
 
+/// Every number in force, and under `usage` what is used.
 #[derive(Serialize)]
-struct QuotaView {
+pub(super) struct QuotaView {
     #[serde(flatten)]
     quota: BTreeMap<&'static str, u64>,
     usage: BTreeMap<&'static str, u64>,
 }
 
+type Count = fn(&QuotaInForce) -> u64;
+
+/// What is counted, and how.
+const USED: [(Measure, Count); 6] = [
+    (Measure::Sessions, |of| of.held.sessions),
+    (Measure::StoredBytes, |of| of.held.stored_bytes),
+    (Measure::Modules, |of| of.held.modules),
+    (Measure::ModuleBytes, |of| of.held.module_bytes),
+    (Measure::QueuedJobs, |of| of.jobs.queued),
+    (Measure::RunningJobs, |of| of.jobs.running),
+];
+
+impl JsonSchema for QuotaView {
+    fn schema_name() -> Cow<'static, str> {
+        "Quota".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let number = |measure: Measure| (measure.word().to_owned(), json!({ "type": "integer", "minimum": 0 }));
+        let used = USED.map(|(measure, _)| measure);
+        let usage = json!({
+            "type": "object",
+            "description": "What is used.",
+            "properties": used.map(number).into_iter().collect::<Map<_, _>>(),
+            "required": used.map(Measure::word),
+        });
+        let mut properties: Map<_, _> = Measure::ALL.map(number).into_iter().collect();
+        properties.insert("usage".to_owned(), usage);
+        json_schema!({
+            "type": "object",
+            "description": "Every number in force, and what is used.",
+            "required": properties.keys().collect::<Vec<_>>(),
+            "properties": properties,
+        })
+    }
+}
+
 impl From<QuotaInForce> for QuotaView {
     fn from(of: QuotaInForce) -> Self {
-        let usage = [
-            (Measure::Sessions, of.held.sessions),
-            (Measure::StoredBytes, of.held.stored_bytes),
-            (Measure::Modules, of.held.modules),
-            (Measure::ModuleBytes, of.held.module_bytes),
-            (Measure::QueuedJobs, of.jobs.queued),
-            (Measure::RunningJobs, of.jobs.running),
-        ];
+        let usage = USED.map(|(measure, used)| (measure, used(&of)));
         Self {
             quota: Measure::ALL.map(|measure| (measure.word(), of.quota.get(measure))).into(),
             usage: usage.map(|(measure, used)| (measure.word(), used)).into(),
@@ -51,7 +90,29 @@ impl From<QuotaInForce> for QuotaView {
 }
 
 /// Numbers by their names; `null` is what all tenants have.
-type QuotaForm = BTreeMap<String, Value>;
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(super) struct QuotaForm(BTreeMap<String, Value>);
+
+impl JsonSchema for QuotaForm {
+    fn schema_name() -> Cow<'static, str> {
+        "QuotaChange".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let number = |measure: Measure| {
+            let (least, most) = measure.range().into_inner();
+            let schema = json!({ "type": ["integer", "null"], "minimum": least, "maximum": most });
+            (measure.word().to_owned(), schema)
+        };
+        json_schema!({
+            "type": "object",
+            "description": "Numbers of a quota; `null` is what all tenants have.",
+            "properties": Measure::ALL.map(number).into_iter().collect::<Map<_, _>>(),
+            "additionalProperties": false,
+        })
+    }
+}
 
 /// `GET …/quota`
 pub(super) async fn show(
@@ -113,7 +174,7 @@ fn checked(form: QuotaForm) -> Result<Vec<(Measure, Option<u64>)>, Problem> {
         };
         Ok((measure, value))
     };
-    form.into_iter().map(number).collect::<Result<_, _>>().map_err(wrong)
+    form.0.into_iter().map(number).collect::<Result<_, _>>().map_err(wrong)
 }
 
 fn wrong(bad: BadQuota) -> Problem {

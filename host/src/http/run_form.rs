@@ -13,6 +13,18 @@ use crate::http::session_form::QueueWord;
 use crate::limits;
 use crate::service::jobs::JobOrder;
 
+/// The names that a query string may have, and what each says.
+pub(super) const NAMES: [(&str, &str); 8] = [
+    ("arg", "An argument of the job, after its name; may be there several times."),
+    ("env", "An environment variable as `name=value`; may be there several times."),
+    ("queue", "Whether the job waits while its session is busy; if not said, as the session says."),
+    ("wall_ms", "Milliseconds from its start to its end, at most."),
+    ("cpu_ms", "Milliseconds of processor time, at most."),
+    ("memory_bytes", "All memories and tables together, at most."),
+    ("output_bytes", "What it may print to stdout, at most."),
+    ("params_in_env", "Whether it gets its session's parameters as environment variables too."),
+];
+
 /// The order that a query string stands for. `session` is what the header
 /// `Session-Id` says.
 pub(super) fn order(module: String, query: Vec<(String, String)>, session: Option<&str>) -> Result<JobOrder, Problem> {
@@ -34,9 +46,10 @@ pub(super) fn order(module: String, query: Vec<(String, String)>, session: Optio
             "output_bytes" => set("output_bytes", &mut output_bytes, parsed("output_bytes", &value)?)?,
             "params_in_env" => form.params_in_env = parsed("params_in_env", &value)?,
             _ => {
+                let known: Vec<String> = NAMES.iter().map(|(known, _)| format!("`{known}`")).collect();
+                let known = known.join(", ");
                 return Err(Problem::invalid(format!(
-                    "the query string is wrong: unknown name `{name}`, expected one of `arg`, `env`, `queue`, \
-                     `wall_ms`, `cpu_ms`, `memory_bytes`, `output_bytes`, `params_in_env`"
+                    "the query string is wrong: unknown name `{name}`, expected one of {known}"
                 )));
             }
         }
@@ -98,6 +111,19 @@ mod tests {
         assert_eq!(order.limits.wall_ms, Some(7));
         assert_eq!(order.limits.output_bytes, Some(limits::STREAM_BYTES_MAX));
         assert_eq!(order.session.unwrap().as_str(), "s");
+    }
+
+    #[test]
+    fn every_name_that_is_told_is_taken() {
+        for (name, _) in NAMES {
+            let value = match name {
+                "env" => "a=b",
+                "queue" => "wait",
+                "params_in_env" => "true",
+                _ => "100000",
+            };
+            assert_eq!(read(&[(name, value)]).err(), None, "{name}");
+        }
     }
 
     #[test]

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Deserializer;
 use serde::Serialize;
 
+use crate::http::openapi::words;
 use crate::http::problem::Problem;
 use crate::http::session_keys::agreed;
 use crate::http::wire::maybe_object;
@@ -27,52 +29,83 @@ use crate::service::sessions::NewLimits;
 use crate::service::sessions::SessionOrder;
 use crate::store::SessionChanges;
 
-#[derive(Deserialize, Default)]
+/// A session to be made. Nothing has to be said.
+#[derive(Deserialize, Default, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "NewSession")]
 pub(super) struct SessionForm {
+    /// Its id; a UUID if not said. The header `Session-Id` says the same.
+    #[schemars(with = "Option<words::Id>")]
     id: Option<String>,
+    /// The parameters with which it begins.
+    #[schemars(with = "words::Params")]
     params: BTreeMap<String, String>,
+    /// Whether each job is a transaction, or all until a commit; `job` if not said.
+    #[schemars(with = "Option<words::TransactionWord>")]
     transaction: Option<String>,
+    /// Whether requests wait while it is busy; `wait` if not said.
     queue: Option<QueueWord>,
+    /// Whether it demands the newest of its rolling keys with each request.
     keyed: bool,
+    /// It expires when nobody has used it for so many seconds.
+    #[schemars(range(min = limits::TERM_MIN.as_secs(), max = limits::IDLE_TIMEOUT_MAX.as_secs()))]
     idle_timeout_s: Option<u64>,
+    /// It expires so many seconds after it was made.
+    #[schemars(range(min = limits::TERM_MIN.as_secs(), max = limits::LIFETIME_MAX.as_secs()))]
     lifetime_s: Option<u64>,
+    /// What it may hold at most.
     #[serde(deserialize_with = "object")]
     limits: LimitsForm,
+    /// How long its commits are kept.
     #[serde(deserialize_with = "object")]
     history: HistoryForm,
+    /// The session of which it is a fork.
     #[serde(deserialize_with = "maybe_object")]
     from: Option<ForkForm>,
 }
 
 /// How long commits are kept. What is left out stays as it is; `null` takes the
 /// age away.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "NewHistory")]
 struct HistoryForm {
+    /// How many, the last one among them.
+    #[schemars(range(min = 1, max = limits::HISTORY_MAX))]
     commits: Option<u32>,
+    /// Up to which age, in seconds.
     #[serde(deserialize_with = "given")]
+    #[schemars(range(min = limits::TERM_MIN.as_secs(), max = limits::HISTORY_AGE_MAX.as_secs()))]
     age_s: Option<Option<u64>>,
 }
 
-/// `"from"`: the session is a fork of another.
-#[derive(Deserialize)]
+/// The session of which another is a fork, and the commit; the last one if not said.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Fork")]
 struct ForkForm {
+    #[schemars(with = "words::Id")]
     session: String,
     commit: Option<u64>,
 }
 
-#[derive(Deserialize, Default)]
+/// What a session may hold at most.
+#[derive(Deserialize, Default, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "NewSessionLimits")]
 struct LimitsForm {
+    /// All its files together.
+    #[schemars(range(min = 1, max = limits::SESSION_BYTES_MAX))]
     bytes: Option<u64>,
+    /// Files, directories and links.
+    #[schemars(range(min = 1, max = limits::SESSION_FILES_MAX))]
     files: Option<u64>,
 }
 
-/// `"queue"` in a request.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+/// Whether a request waits for a session that is busy, or is refused.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(inline)]
 pub(super) enum QueueWord {
     Wait,
     Reject,
@@ -147,16 +180,23 @@ impl TryFrom<HistoryForm> for NewRetention {
     }
 }
 
-/// `PATCH /v1/sessions/{id}`. What is left out stays as it is; `null` takes a
-/// time away.
-#[derive(Deserialize, Default)]
+/// What changes of a session. What is left out stays as it is; `null` takes a time away.
+#[derive(Deserialize, Default, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "SessionChange")]
 pub(super) struct ChangeForm {
+    /// Its id from now on.
+    #[schemars(with = "Option<words::Id>")]
     id: Option<String>,
+    /// The newest key of a session that demands keys; the header `Session-Key` says the same.
     pub(super) session_key: Option<String>,
+    /// It expires when nobody has used it for so many seconds.
     #[serde(deserialize_with = "given")]
+    #[schemars(range(min = limits::TERM_MIN.as_secs(), max = limits::IDLE_TIMEOUT_MAX.as_secs()))]
     idle_timeout_s: Option<Option<u64>>,
+    /// It expires so many seconds after it was made.
     #[serde(deserialize_with = "given")]
+    #[schemars(range(min = limits::TERM_MIN.as_secs(), max = limits::LIFETIME_MAX.as_secs()))]
     lifetime_s: Option<Option<u64>>,
     queue: Option<QueueWord>,
     #[serde(deserialize_with = "object")]

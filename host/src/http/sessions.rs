@@ -8,11 +8,13 @@ use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::http::auth::require;
 use crate::http::content;
 use crate::http::no_content;
+use crate::http::openapi::words;
 use crate::http::problem::Problem;
 use crate::http::session_form::ChangeForm;
 use crate::http::session_form::SessionForm;
@@ -61,13 +63,19 @@ pub(super) async fn create(
     Ok(with_key(key.as_ref(), with_session_id(&session, answer)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SessionQuery {
+    /// How many items at most.
+    #[schemars(with = "Option<words::Limit>")]
     limit: Option<usize>,
+    /// `next_cursor` of the page before.
     cursor: Option<String>,
+    /// Only sessions in this state.
+    #[schemars(with = "Option<words::SessionStateWord>")]
     state: Option<String>,
-    /// Whose sessions: a principal, for `admin` keys.
+    /// Whose sessions: a principal of the tenant, for keys with the scope `admin`.
+    #[schemars(with = "Option<words::Id>")]
     owner: Option<String>,
 }
 
@@ -93,9 +101,11 @@ fn listed_state(text: &str) -> Result<ListedState, Problem> {
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OwnerQuery {
+    /// Whose session: a principal of the tenant, for keys with the scope `admin`.
+    #[schemars(with = "Option<words::Id>")]
     owner: Option<String>,
 }
 

@@ -17,6 +17,7 @@ use axum::middleware::Next;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use http_body::Body as _;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,6 +26,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::clock::Timestamp;
 use crate::http::content::next_piece;
+use crate::http::openapi::words;
 use crate::http::places::Share;
 use crate::http::problem::Code;
 use crate::http::problem::Problem;
@@ -223,10 +225,13 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
 }
 
 /// `?limit=` and `?cursor=` of a list.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PageQuery {
+    /// How many items at most.
+    #[schemars(with = "Option<words::Limit>")]
     pub(super) limit: Option<usize>,
+    /// `next_cursor` of the page before.
     pub(super) cursor: Option<String>,
 }
 
@@ -240,9 +245,11 @@ pub(super) fn page_request(limit: Option<usize>, cursor: Option<String>) -> Resu
 }
 
 /// One page of a list.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "{V}List")]
 pub(super) struct ListView<V> {
     items: Vec<V>,
+    /// What `?cursor=` says to get the next page; `null` if this is the last one.
     next_cursor: Option<String>,
 }
 

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::limits;
@@ -177,6 +178,12 @@ impl Measure {
     pub fn named(name: &str) -> Result<Measure, BadQuota> {
         let known = Measure::ALL.into_iter().find(|measure| measure.word() == name);
         known.ok_or_else(|| BadQuota::Unknown { name: name.chars().take(64).collect() })
+    }
+
+    /// The least and the most that it may be.
+    pub fn range(self) -> RangeInclusive<u64> {
+        let (_, least, most) = self.sheet();
+        least..=most
     }
 
     /// Refuses what it cannot be.

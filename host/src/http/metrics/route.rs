@@ -17,10 +17,10 @@ macro_rules! routes {
         }
 
         impl Route {
-            pub(super) const ALL: &[Route] = &[$(Route::$name,)* Route::Other];
+            pub(in crate::http) const ALL: &[Route] = &[$(Route::$name,)* Route::Other];
 
             /// As the router spells it.
-            pub(super) fn template(self) -> &'static str {
+            pub(in crate::http) fn template(self) -> &'static str {
                 match self {
                     $(Route::$name => $template,)*
                     Route::Other => "other",
@@ -76,6 +76,7 @@ routes! {
     Ui, ["ui"], "/ui";
     UiBelow, ["ui", ""], "/ui/";
     UiFile, ["ui", _], "/ui/{file}";
+    Openapi, ["openapi.json"], "/openapi.json";
 }
 
 /// The longest template has so many parts; what follows is the rest of a file's path.

@@ -71,6 +71,14 @@ impl Code {
         self.sheet().word
     }
 
+    pub(in crate::http) fn status(self) -> StatusCode {
+        self.sheet().status
+    }
+
+    pub(in crate::http) fn title(self) -> &'static str {
+        self.sheet().title
+    }
+
     pub(super) fn sheet(self) -> Sheet {
         let sheet = |word, status, title, advice| Sheet { word, status, title, advice };
         match self {
