@@ -258,7 +258,7 @@ impl Live {
         (bytes, is_closed && *read >= output.len())
     }
 
-    /// Goes on to the attempt that is under way now. All of the last one was told.
+    /// Goes on to the attempt that is under way now. What of one that failed was not told is gone.
     fn look_again(&mut self) {
         self.news.mark_unchanged();
         let attempt = self.job.attempt();
