@@ -179,37 +179,18 @@ fn is_gzip(coding: &str) -> bool {
 /// liked no less than none at all. What is not understood is passed over.
 fn wanted_coding(headers: &HeaderMap) -> Coding {
     let (mut gzip, mut identity, mut other) = (None, None, None);
-    let lists = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    for part in lists.flat_map(|list| list.split(',')) {
-        let mut words = part.split(';').map(str::trim);
-        let name = words.next().unwrap_or_default();
-        let weight = match words.next() {
-            None => Some(WEIGHT_MAX),
-            Some(parameter) => weight(parameter),
-        };
-        let slot = if is_gzip(name) {
-            &mut gzip
-        } else if name.eq_ignore_ascii_case("identity") {
-            &mut identity
-        } else if name == "*" {
-            &mut other
-        } else {
-            continue;
-        };
-        *slot = weight.or(*slot);
+    for choice in content::choices(headers, &header::ACCEPT_ENCODING) {
+        let weight = Some(choice.weight);
+        match choice.name {
+            name if is_gzip(name) => gzip = weight,
+            name if name.eq_ignore_ascii_case("identity") => identity = weight,
+            "*" => other = weight,
+            _ => {}
+        }
     }
     let gzip = gzip.or(other).unwrap_or(0);
     let identity = identity.unwrap_or(0);
     if gzip > 0 && gzip >= identity { Coding::Gzip } else { Coding::Identity }
-}
-
-/// Weights have three digits behind the point.
-const WEIGHT_MAX: u32 = 1_000;
-
-fn weight(parameter: &str) -> Option<u32> {
-    let (name, value) = parameter.split_once('=')?;
-    let value: f32 = value.trim().parse().ok().filter(|value| (0.0..=1.0).contains(value))?;
-    name.trim().eq_ignore_ascii_case("q").then_some((value * WEIGHT_MAX as f32) as u32)
 }
 
 #[cfg(test)]

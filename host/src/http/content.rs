@@ -178,6 +178,38 @@ fn parse_range(text: &str, size: u64) -> Option<Result<Range<u64>, Unsatisfiable
     Some(if part.start < part.end { Ok(part) } else { Err(Unsatisfiable) })
 }
 
+/// One of the things that a client would take, and how much it likes that.
+pub(super) struct Choice<'h> {
+    pub(super) name: &'h str,
+    parameters: Vec<(&'h str, &'h str)>,
+    /// From 0, which is not at all, to [`WEIGHT_MAX`]: weights have three digits behind the point.
+    pub(super) weight: u32,
+}
+
+const WEIGHT_MAX: u32 = 1_000;
+
+impl Choice<'_> {
+    pub(super) fn parameter(&self, wanted: &str) -> Option<&str> {
+        self.parameters.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| *value)
+    }
+}
+
+/// What a header such as `Accept` lists (RFC 9110, 12.4.2). What is not understood is passed over.
+pub(super) fn choices<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = Choice<'h>> {
+    let lists = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',')).filter_map(|choice| {
+        let mut words = choice.split(';').map(str::trim);
+        let name = words.next().unwrap_or_default();
+        let parameters = words.filter_map(|word| word.split_once('=')).map(|(name, value)| (name.trim(), value.trim()));
+        let mut choice = Choice { name, parameters: parameters.collect(), weight: WEIGHT_MAX };
+        if let Some(weight) = choice.parameter("q") {
+            let weight: f32 = weight.parse().ok().filter(|weight| (0.0..=1.0).contains(weight))?;
+            choice.weight = (weight * WEIGHT_MAX as f32) as u32;
+        }
+        Some(choice)
+    })
+}
+
 /// What must hold for a request to go on.
 pub(super) fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem> {
     let tags = |name| header_text(headers, name)?.map(parse_tags).transpose();

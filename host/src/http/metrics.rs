@@ -29,6 +29,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::http::auth::require;
+use crate::http::content;
 use crate::http::line::Line;
 use crate::http::problem::Problem;
 use crate::model::caller::Caller;
@@ -90,23 +91,15 @@ pub(super) async fn page(
 
 /// The form that the client likes best; the plain one unless it says so.
 fn wanted(headers: &HeaderMap) -> Form {
-    let lists = headers.get_all(header::ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
-    let (mut text, mut open) = (0.0, 0.0);
-    for range in lists.flat_map(|list| list.split(',')) {
-        let mut words = range.split(';').map(str::trim);
-        let kind = words.next().unwrap_or_default().to_ascii_lowercase();
-        let parameter = |wanted: &str| {
-            let pairs = words.clone().filter_map(|word| word.split_once('='));
-            pairs.into_iter().find_map(|(name, value)| name.trim().eq_ignore_ascii_case(wanted).then(|| value.trim()))
-        };
-        let quality = parameter("q").map_or(Ok(1.0), str::parse::<f32>).unwrap_or(0.0);
-        match (kind.as_str(), parameter("version")) {
-            ("application/openmetrics-text", None | Some("1.0.0")) => open = quality.max(open),
-            ("text/plain", None | Some("0.0.4")) => text = quality.max(text),
+    let (mut text, mut open) = (0, 0);
+    for choice in content::choices(headers, &header::ACCEPT) {
+        match (choice.name.to_ascii_lowercase().as_str(), choice.parameter("version")) {
+            ("application/openmetrics-text", None | Some("1.0.0")) => open = choice.weight.max(open),
+            ("text/plain", None | Some("0.0.4")) => text = choice.weight.max(text),
             _ => {}
         }
     }
-    if open > 0.0 && open >= text { Form::OpenMetrics } else { Form::Text }
+    if open > 0 && open >= text { Form::OpenMetrics } else { Form::Text }
 }
 
 #[cfg(test)]

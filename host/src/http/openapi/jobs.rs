@@ -7,6 +7,8 @@ use serde_json::json;
 use super::api::Api;
 use super::api::Body;
 use super::headers as h;
+use super::sessions::NO_CHANGE;
+use super::sessions::SUBMIT;
 use crate::http::events::PrintedView;
 use crate::http::events::StateView;
 use crate::http::job_form::JobForm;
@@ -19,20 +21,6 @@ use crate::http::problem::Code;
 use crate::http::run_form;
 use crate::http::wire::ListView;
 use crate::limits;
-use crate::model::caller::Scope;
-
-const SUBMIT: &[Scope] = &[Scope::Submit];
-
-/// What may be said to whoever wants a job to be run.
-const NO_JOB: &[Code] = &[
-    Code::NotFound,
-    Code::Conflict,
-    Code::SessionBusy,
-    Code::SessionKeyMismatch,
-    Code::QuotaExceeded,
-    Code::QueueFull,
-    Code::StorageFull,
-];
 
 pub(super) fn describe(api: &mut Api) {
     submitting(api);
@@ -56,7 +44,7 @@ fn submitting(api: &mut Api) {
         .json::<JobView>()
         .answers(202, "The job, which is accepted.", &[&h::LOCATION], &[&h::SESSION_ID, &h::SESSION_KEY])
         .json::<JobView>()
-        .refuses(NO_JOB);
+        .refuses(NO_CHANGE);
 }
 
 fn looking(api: &mut Api) {
@@ -145,7 +133,7 @@ fn running(api: &mut Api) {
             &[&h::SESSION_ID, &h::SESSION_KEY],
         )
         .bytes("application/octet-stream")
-        .refuses(&[NO_JOB, &[Code::JobFailed]].concat());
+        .refuses(&[NO_CHANGE, &[Code::JobFailed]].concat());
 }
 
 /// One name of the query string of a streaming run.
